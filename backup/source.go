@@ -1,0 +1,140 @@
+package backup
+
+import (
+	"context"
+	"iter"
+	"log/slog"
+	"maps"
+)
+
+// A Source is one instance of an application that can be backed up. It is the only interface an agent must implement; every further
+// ability is an interface with one method, found by a type assertion: Restorer, Verifier, Rehearser, Checker,
+// Estimator, Recoverer.
+type Source interface {
+	// Describe tells what this is. It is constant and does no I/O.
+	Describe() Description
+	// Backup writes the artifacts of one run into st and reports what it took.
+	//
+	// It may return sooner than the bytes are offsite. On error, and when ctx ends, the application must be as it was found: no backup mode,
+	// no held lock, no snapshot; undo on a context of its own (context.WithoutCancel and a deadline). An item that fails
+	// while others go on is reported in its Item.Error and Backup returns nil. What must stay open or be told to the application
+	// once the backup is durable goes into Result.Pending.
+	Backup(ctx context.Context, r Request, st *Stage) (Result, error)
+}
+
+// Description is what a Source always knows about itself.
+type Description struct {
+	Application string // "mysql"; also the prefix of error messages
+	Instance    string // which server, as its owner would name it: "db1:3306"
+	Kinds       []Kind // the kinds Backup can be asked for
+	// PointInTime says that log links let a restore stop at any moment.
+	PointInTime bool
+}
+
+// Request is one run as the pipeline asks for it.
+type Request struct {
+	ID   ID
+	Job  string
+	Kind Kind
+	// Anchors holds, per item, the backups a new link can build on. An item without an anchor can only be a full.
+	Anchors map[string]Anchor
+	// Log receives the agent's own account of the run. Never nil.
+	Log *slog.Logger
+}
+
+// Anchor is what is already safe of one item.
+type Anchor struct {
+	// Full is the newest restorable full that is not copy-only; nil when there is none.
+	Full *Link
+	// Last is the link of Full's stream that reaches furthest without a gap: Full itself, a differential of it, or a log. Nil when Full is nil.
+	Last *Link
+}
+
+// Link is one item of one backup, as an anchor.
+type Link struct {
+	ID ID
+	Item
+}
+
+// Items yields the names with an anchor, sorted by nothing in particular.
+func (r Request) Items() iter.Seq[string] { return maps.Keys(r.Anchors) }
+
+// Result is what a Source took.
+type Result struct {
+	Items []Item
+	// Meta is shown with the backup: version, edition, flavour. Never secrets.
+	Meta map[string]string
+	// Warnings are sentences the operator should read.
+	Warnings []string
+	// Pending is what is left to do in the application once the fate of the backup is known; nil when nothing is.
+	Pending Pending
+}
+
+// Pending is an open end in the application: a backup session, a shadow copy, log not yet marked as archived.
+// The pipeline calls exactly one of Commit and Abort, once the manifest is durable or will not be, on a context of its
+// own. Both are idempotent. Abort must leave what is already staged usable: a run that lost the network is completed from its stage later.
+// When the process dies in between, neither is called, and the Source's Recoverer ends what was left.
+type Pending interface {
+	// Commit is called after m is durable at the target. Only here may log be truncated. An error is
+	// reported as a warning of the run: the backup itself is good.
+	Commit(ctx context.Context, m *Manifest) error
+	// Abort ends the session without truncating anything.
+	Abort(ctx context.Context) error
+}
+
+// Restorer puts a backup back.
+type Restorer interface {
+	// Restore applies the steps of set in order. It refuses, with ErrExists and before changing anything, to overwrite what
+	// exists unless r.Overwrite is set.
+	Restore(ctx context.Context, r RestoreRequest, set *RestoreSet) error
+}
+
+// RestoreRequest is one restore as the user asked for it.
+type RestoreRequest struct {
+	// Target is the time or backup to return to, and what to restore.
+	Target Target
+	// Overwrite allows existing data to be replaced.
+	Overwrite bool
+	// Options are agent-specific switches, as documented by the agent; an agent refuses those it does not know.
+	Options map[string]string
+	// Log receives the agent's own account. Never nil.
+	Log *slog.Logger
+}
+
+// Verifier understands the content of its artifacts and can tell whether they are whole, without a server. It earns ProofFormat.
+type Verifier interface {
+	// Verify reads the artifacts of set and returns an error that wraps ErrCorrupt and names what is wrong.
+	Verify(ctx context.Context, set *RestoreSet) error
+}
+
+// Rehearser brings a backup up somewhere harmless and checks it there. It earns ProofRestored.
+type Rehearser interface {
+	// Rehearse restores set into scratch, whose form the agent documents (a DSN, a directory), checks it and removes it.
+	Rehearse(ctx context.Context, r RestoreRequest, set *RestoreSet, scratch string) error
+}
+
+// Checker is asked before a run, and by an operator, whether a run could succeed.
+type Checker interface {
+	// Check tries what a run needs: reaching the server, rights, modes, a real file in dir seen from both sides.
+	// dir is the zero StageDir when the job streams. The pipeline stops the run when a finding has an error.
+	Check(ctx context.Context, dir StageDir) []Finding
+}
+
+// Finding is one line of a check.
+type Finding struct {
+	What string // "binary log is on"
+	Err  error  // nil when it holds
+	Hint string // what to do when it does not
+}
+
+// Estimator tells roughly how many bytes a run will stage, before it begins.
+type Estimator interface {
+	Estimate(ctx context.Context, r Request) (int64, error)
+}
+
+// Recoverer ends what a dead run left in the application: backup mode, snapshots, sessions. It is called at the start of
+// every run, under the job's lease.
+type Recoverer interface {
+	// Recover may use h to see what is durable. It touches only what it can prove to be its own.
+	Recover(ctx context.Context, h History) error
+}

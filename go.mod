@@ -1,0 +1,3 @@
+module github.com/quiesce-go/quiesce
+
+go 1.26.0
