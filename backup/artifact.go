@@ -10,13 +10,13 @@ import (
 type Role string
 
 const (
-	RoleData     Role = "data"     // content of the application: a data file, a table chunk, a .bak
-	RoleLog      Role = "log"      // transaction log
-	RoleSchema   Role = "schema"   // definitions: DDL, accounts
-	RoleConfig   Role = "config"   // init file, NOTES.INI, parameter file
-	RoleControl  Role = "control"  // what the agent itself needs to restore: an index, a control file
-	RoleSystem   Role = "system"   // system state
-	RoleOther    Role = "other"    // anything else
+	RoleData    Role = "data"    // content of the application: a data file, a table chunk, a .bak
+	RoleLog     Role = "log"     // transaction log
+	RoleSchema  Role = "schema"  // definitions: DDL, accounts
+	RoleConfig  Role = "config"  // init file, NOTES.INI, parameter file
+	RoleControl Role = "control" // what the agent itself needs to restore: an index, a control file
+	RoleSystem  Role = "system"  // system state
+	RoleOther   Role = "other"   // anything else
 )
 
 // Artifact names one file or stream of a backup.

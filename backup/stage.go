@@ -21,7 +21,9 @@ func (st *Stage) Dir() StageDir { return StageDir{} }
 
 // Create begins an artifact whose bytes pass through this process. Writes block while the stage is full or, when streaming, while
 // the workers are busy. A Create in flight holds up to one part in memory when streaming.
-func (st *Stage) Create(ctx context.Context, a Artifact) (*Writer, error) { return nil, errors.ErrUnsupported }
+func (st *Stage) Create(ctx context.Context, a Artifact) (*Writer, error) {
+	return nil, errors.ErrUnsupported
+}
 
 // Reserve begins an artifact that the server, or a tool, writes itself as one file. size is the space it will need, as well as the Source knows; the
 // call waits until the quota has that much room and fails with ErrStageFull when it never can. The file does not exist yet.
@@ -31,7 +33,9 @@ func (st *Stage) Reserve(ctx context.Context, a Artifact, size int64) (*Slot, er
 
 // Import takes a file that exists and belongs to the application. When it returns, the file has been copied (as a reflink
 // where the file system can) or sent, and may change or go.
-func (st *Stage) Import(ctx context.Context, a Artifact, path string) error { return errors.ErrUnsupported }
+func (st *Stage) Import(ctx context.Context, a Artifact, path string) error {
+	return errors.ErrUnsupported
+}
 
 // Writer is an artifact being written. Not for concurrent use.
 type Writer struct{ _ struct{} }
