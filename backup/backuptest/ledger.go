@@ -249,15 +249,20 @@ func (l *Ledger) Moments() []time.Time {
 	return list
 }
 
-// Committed reports whether the databases of b ever were in the state b shows, all at one moment.
-func (l *Ledger) Committed(b Books) bool {
+// Committed reports whether the Ledger ever was in that state at a moment between two transactions.
+func (l *Ledger) Committed(b Books) bool { return l.committed(b.Fingerprint()) }
+
+func (l *Ledger) committed(fingerprint string) bool {
 	l.mu.Lock()
 	events := slices.Clone(l.events)
 	l.mu.Unlock()
 	s := newState(l.o)
 	for _, e := range events {
+		if e.Op == opRestore {
+			break // what a restore made of it is not its past
+		}
 		s.apply(e)
-		if s.books().Only(b.Names()...).Equal(b) {
+		if s.books().Fingerprint() == fingerprint {
 			return true
 		}
 	}

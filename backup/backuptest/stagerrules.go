@@ -161,7 +161,7 @@ func stagesAtOnce(ctx context.Context, st backup.Stager) error {
 }
 
 func oddJobs(ctx context.Context, st backup.Stager) error {
-	for _, job := range []string{"x", "9", "a.b", "A-1_b.c", "0000", "20240506T070801000Z-00000000", strings.Repeat("j", 64)} {
+	for _, job := range []string{"x", "9", "a.b", "A-1_b.c", "0000", "20240506T070801000Z-00000000", "job~restore", strings.Repeat("j", 64)} {
 		id := testID(1)
 		d, err := st.Stage(ctx, job, id)
 		if err != nil {
