@@ -65,7 +65,7 @@ func ValidJob(s string) error {
 const maxElement = 160
 
 // cleanKey turns an artifact's name into a key every target and file system takes: other characters than letters, digits,
-// '.', '_' and '-' become %XX, a long element is cut and told apart by a hash, and an element of digits alone, which could be taken for a part, gets a '~'.
+// '.', '_' and '-' become =XX, a long element is cut and told apart by a hash, and an element of digits alone, which could be taken for a part, gets a '~'.
 func cleanKey(name string) string {
 	var b strings.Builder
 	for i, elem := range strings.Split(name, "/") {
@@ -89,7 +89,7 @@ func cleanElement(elem string) string {
 		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', c == '_', c == '-', c == '.' && i > 0 && i < len(elem)-1:
 			b.WriteByte(c)
 		default:
-			fmt.Fprintf(&b, "%%%02X", c)
+			fmt.Fprintf(&b, "=%02X", c)
 		}
 		digits = false
 	}
@@ -104,7 +104,7 @@ func cleanElement(elem string) string {
 	return s
 }
 
-var keyForm = regexp.MustCompile(`^[A-Za-z0-9_%~-][A-Za-z0-9._%~-]*(/[A-Za-z0-9_%~-][A-Za-z0-9._%~-]*)*$`)
+var keyForm = regexp.MustCompile(`^[A-Za-z0-9_=~-][A-Za-z0-9._=~-]*(/[A-Za-z0-9_=~-][A-Za-z0-9._=~-]*)*$`)
 
 // validKey guards against entries that point outside their run.
 func validKey(key string) bool {
