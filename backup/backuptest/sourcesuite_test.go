@@ -67,7 +67,7 @@ func (b bareSource) Describe() backup.Description {
 func (b bareSource) Backup(ctx context.Context, r backup.Request, st *backup.Stage) (backup.Result, error) {
 	res, err := b.s.Backup(ctx, r, st)
 	if err == nil {
-		err = res.Pending.Abort(ctx)
+		err = res.Pending.Abort(context.WithoutCancel(ctx))
 		res.Pending = nil
 	}
 	return res, err
