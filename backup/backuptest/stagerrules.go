@@ -145,16 +145,48 @@ func stageCancelled(ctx context.Context, st backup.Stager) error {
 
 func stagesAtOnce(ctx context.Context, st backup.Stager) error {
 	const n = 8
-	errs := make([]error, n)
-	var wg sync.WaitGroup
-	for i := range n {
-		wg.Go(func() {
-			d, err := st.Stage(ctx, fmt.Sprintf("job%d", i%2), testID(i))
+	dirs := make([]backup.StageDir, n)
+	err := atOnce(n, func(i int) (err error) {
+		dirs[i], err = st.Stage(ctx, fmt.Sprintf("job%d", i%2), testID(i))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for _, d := range dirs {
+		if err := fill(d); err != nil {
+			return err
+		}
+	}
+	for _, d := range dirs {
+		if err := filled(d); err != nil {
+			return err
+		}
+	}
+	// One run ends while another begins: the directory above both must not vanish in between.
+	return atOnce(n, func(i int) error {
+		if err := st.Release(ctx, dirs[i]); err != nil {
+			return err
+		}
+		for k := range 8 {
+			d, err := st.Stage(ctx, fmt.Sprintf("job%d", i%2), testID(n+8*i+k))
 			if err == nil {
 				err = errors.Join(fill(d), filled(d), st.Release(ctx, d))
 			}
-			errs[i] = err
-		})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// atOnce runs fn n times side by side.
+func atOnce(n int, fn func(i int) error) error {
+	errs := make([]error, n)
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { errs[i] = fn(i) })
 	}
 	wg.Wait()
 	return errors.Join(errs...)
