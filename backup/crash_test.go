@@ -62,7 +62,7 @@ func openCrashWorld(plan crashPlan) (*crashWorld, error) {
 	w := &crashWorld{l: l, target: target, puts: &putLog{Sink: target, name: filepath.Join(plan.Dir, "puts.txt")}}
 	w.faults = backuptest.NewFaultySink(w.puts)
 	cfg := backup.Config{
-		Job: worldJob, Source: l.Source(nil), Sink: w.faults, PartSize: 64 << 10, Workers: crashWorkers, LeaseTTL: 300 * time.Millisecond,
+		Job: worldJob, Source: l.Source(nil), Sink: w.faults, PartSize: 64 << 10, Workers: crashWorkers, LeaseTTL: time.Second,
 		Now: func() time.Time { return time.Now().Add(plan.Ahead) },
 		Events: func(e backup.Event) {
 			if r, ok := e.(backup.RunStarted); ok && r.Resumed {

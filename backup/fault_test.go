@@ -47,7 +47,7 @@ func (w *world) pipeline(t testing.TB) *backup.Pipeline {
 	w.later += 10 * time.Minute
 	cfg := backup.Config{
 		Job: worldJob, Source: w.source, Sink: w.sink, PartSize: 64 << 10, Workers: 2,
-		LeaseTTL: 300 * time.Millisecond, CleanupTimeout: 400 * time.Millisecond,
+		LeaseTTL: 500 * time.Millisecond, CleanupTimeout: 400 * time.Millisecond,
 		Now: func() time.Time { return time.Now().Add(ahead) },
 	}
 	if cfg.Source == nil {
