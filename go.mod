@@ -1,3 +1,5 @@
 module github.com/quiesce-go/quiesce
 
 go 1.26.0
+
+require github.com/stretchr/testify v1.12.1 // indirect
