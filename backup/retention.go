@@ -1,5 +1,6 @@
 package backup
 
+<<<<<<< HEAD
 import (
 	"errors"
 	"fmt"
@@ -265,3 +266,12 @@ func (k *keeper) keepHeldChains(ci *chainItem, held map[int]bool) {
 		})
 	}
 }
+=======
+import "time"
+
+// Validate is replaced by the chain branch.
+func (p Policy) Validate() error { return nil }
+
+// PlanPrune is replaced by the chain branch.
+func (h History) PlanPrune(p Policy, now time.Time) PrunePlan { return PrunePlan{} }
+>>>>>>> main
