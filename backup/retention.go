@@ -1,6 +1,5 @@
 package backup
 
-<<<<<<< HEAD
 import (
 	"errors"
 	"fmt"
@@ -266,12 +265,3 @@ func (k *keeper) keepHeldChains(ci *chainItem, held map[int]bool) {
 		})
 	}
 }
-=======
-import "time"
-
-// Validate is replaced by the chain branch.
-func (p Policy) Validate() error { return nil }
-
-// PlanPrune is replaced by the chain branch.
-func (h History) PlanPrune(p Policy, now time.Time) PrunePlan { return PrunePlan{} }
->>>>>>> main
