@@ -175,6 +175,9 @@ func (t *bucket) Delete(ctx context.Context, key string) error {
 	return &backup.Error{Op: "delete", Artifact: key, Err: err}
 }
 
+// As gives access to the driver's own types, as blob.Bucket.As does.
+func (t *bucket) As(i any) bool { return t.b.As(i) }
+
 // Close implements Target.
 func (t *bucket) Close() error { return t.b.Close() }
 
