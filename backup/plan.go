@@ -1,7 +1,6 @@
 package backup
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -43,10 +42,10 @@ func (h History) Plan(t Target) RestorePlan {
 
 // planner holds one call of Plan.
 type planner struct {
-	plan   RestorePlan
-	h      History
-	target Target
-	ix     *chainIndex // of the backups the target allows
+	plan      RestorePlan
+	h         History
+	target    Target
+	ix        *chainIndex // of the backups the target allows
 	proofless *chainIndex // of all that are not damaged; made when something must be explained
 	complete  *chainIndex // of all; likewise
 	backup    int         // of Target.ID; -1 without
@@ -264,8 +263,6 @@ func linksOf(chains []namedChain) []namedLink {
 			out = append(out, n)
 		}
 	}
-	slices.SortStableFunc(out, func(a, b namedLink) int {
-		return cmp.Or(cmp.Compare(a.item.End, b.item.End), cmp.Compare(a.item.Begin, b.item.Begin), cmp.Compare(a.backup, b.backup))
-	})
+	slices.SortStableFunc(out, func(a, b namedLink) int { return compareLinks(a.chainLink, b.chainLink) })
 	return out
 }
