@@ -116,9 +116,9 @@ func (m *life) step(t *testing.T) {
 		m.backup(t, []backup.Kind{backup.Full, backup.Log}[m.rnd.IntN(2)])
 		m.l.FailDatabase(one, nil)
 	case 8:
-		if len(names) < 5 {
-			m.created++
-			require.NoError(t, m.l.Create("db"+strconv.Itoa(m.created%4+m.created/8)))
+		m.created++
+		if name := "db" + strconv.Itoa(m.created%4); !slices.Contains(names, name) { // names are used again
+			require.NoError(t, m.l.Create(name))
 		}
 	case 9:
 		if len(names) > 2 {
