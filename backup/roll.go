@@ -94,7 +94,7 @@ func (s *logStream) roll(bases []*chainBase, prefer func(a, b *rolled) int, v vi
 		for ; next < len(bases) && bases[next].serves(l); next++ {
 			push(&rolled{base: bases[next], clock: bases[next].time()})
 		}
-		i := sort.Search(len(ways), func(i int) bool { return ways[i].at() >= l.item.Begin })
+		i := firstAt(ways, l.item.Begin)
 		if i == len(ways) {
 			continue
 		}
@@ -110,6 +110,16 @@ func (s *logStream) roll(bases []*chainBase, prefer func(a, b *rolled) int, v vi
 			push(r)
 		}
 	}
+}
+
+// firstAt is the index of the first way at p or further. It is nearly always among the last, so the search widens from there.
+func firstAt(ways []*rolled, p Position) int {
+	high, step := len(ways), 1
+	for high-step >= 0 && ways[high-step].at() >= p {
+		high, step = high-step, step*2
+	}
+	low := max(0, high-step)
+	return low + sort.Search(high-low, func(i int) bool { return ways[low+i].at() >= p })
 }
 
 // serves reports whether l can follow the base, as far as the end of l goes.
