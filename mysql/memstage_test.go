@@ -75,10 +75,10 @@ func (m *memStage) open(_ context.Context, name string) (io.ReadCloser, error) {
 	return io.NopCloser(bytes.NewReader(b)), nil
 }
 
-func (m *memStage) sizes() map[string]int64 {
-	all := map[string]int64{}
+func (m *memStage) sums() map[string]sum {
+	all := map[string]sum{}
 	for n, b := range m.files {
-		all[n] = int64(len(b))
+		all[n] = sum{int64(len(b)), m.meta[n][sumKey]}
 	}
 	return all
 }
