@@ -65,6 +65,7 @@ func (p *Pipeline) backup(ctx context.Context, id ID, kind Kind) (m *Manifest, e
 		return nil, err
 	}
 	defer stages.unlock()
+	p.sweepRestores(ctx)
 	err = p.hold(ctx, []ID{id}, stages, func(ctx context.Context, s *session, orphans []ID) error {
 		s.id = id
 		m, err = s.backup(ctx, kind, stages, orphans)

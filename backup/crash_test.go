@@ -24,13 +24,15 @@ import (
 
 // crashPlan is what a child process is told: where its world lies and when it kills itself.
 type crashPlan struct {
-	Dir    string        `json:"dir"`
-	Staged bool          `json:"staged"`
-	Shared bool          `json:"shared"`
-	Kind   backup.Kind   `json:"kind"`
-	Ahead  time.Duration `json:"ahead"`
-	Call   int           `json:"call,omitempty"`  // the call of the sink that is its last
-	After  time.Duration `json:"after,omitempty"` // or the time it has
+	Dir    string      `json:"dir"`
+	Staged bool        `json:"staged"`
+	Shared bool        `json:"shared"`
+	Kind   backup.Kind `json:"kind"`
+	// Restore makes the child restore, into a server of its own.
+	Restore bool          `json:"restore,omitempty"`
+	Ahead   time.Duration `json:"ahead"`
+	Call    int           `json:"call,omitempty"`  // the call of the sink that is its last
+	After   time.Duration `json:"after,omitempty"` // or the time it has
 }
 
 // crashEnv holds the plan of a child process.
@@ -44,6 +46,7 @@ type crashWorld struct {
 	l      *backuptest.Ledger
 	target *sink.Dir
 	puts   *putLog
+	cfg    backup.Config
 	p      *backup.Pipeline
 	faults *backuptest.FaultySink
 	// resumed says that a dead run was completed from its stage.
@@ -61,7 +64,7 @@ func openCrashWorld(plan crashPlan) (*crashWorld, error) {
 	}
 	w := &crashWorld{l: l, target: target, puts: &putLog{Sink: target, name: filepath.Join(plan.Dir, "puts.txt")}}
 	w.faults = backuptest.NewFaultySink(w.puts)
-	cfg := backup.Config{
+	w.cfg = backup.Config{
 		Job: worldJob, Source: l.Source(nil), Sink: w.faults, PartSize: 64 << 10, Workers: crashWorkers, LeaseTTL: time.Second,
 		Now: func() time.Time { return time.Now().Add(plan.Ahead) },
 		Events: func(e backup.Event) {
@@ -71,9 +74,9 @@ func openCrashWorld(plan crashPlan) (*crashWorld, error) {
 		},
 	}
 	if plan.Staged {
-		cfg.Stager = backup.DirStager{Dir: filepath.Join(plan.Dir, "stage")}
+		w.cfg.Stager = backup.DirStager{Dir: filepath.Join(plan.Dir, "stage")}
 	}
-	w.p, err = backup.New(cfg)
+	w.p, err = backup.New(w.cfg)
 	return w, err
 }
 
@@ -135,9 +138,28 @@ func TestCrashChild(t *testing.T) {
 	} else {
 		time.AfterFunc(plan.After, die)
 	}
+	if plan.Restore {
+		_, err := w.restore(t)
+		require.NoError(t, err)
+		return
+	}
 	require.NoError(t, w.l.Mutate(3))
 	_, err = w.p.Backup(t.Context(), plan.Kind)
 	require.NoError(t, err)
+}
+
+// restore brings everything up in another server, as the same job with the same stage.
+func (w *crashWorld) restore(t *testing.T) (*backuptest.Ledger, error) {
+	scratch := backuptest.NewLedger(&backuptest.LedgerOptions{Databases: []string{}})
+	cfg := w.cfg
+	cfg.Source = scratch.Source(nil)
+	p, err := backup.New(cfg)
+	require.NoError(t, err)
+	plan, err := p.Plan(t.Context(), backup.Target{})
+	if err != nil {
+		return nil, err
+	}
+	return scratch, p.Restore(t.Context(), plan, backup.RestoreOptions{})
 }
 
 // die ends the process at once, as kill -9 does.
@@ -189,11 +211,11 @@ func killAgainAndAgain(t *testing.T, staged, shared bool, points int) {
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	plan := crashPlan{Dir: t.TempDir(), Staged: staged, Shared: shared}
 	accepted := map[string]int{}
-	killed, resumed := 0, 0
+	killed, resumed, alive := 0, 0, false
 	for run := 0; killed < points; run++ {
 		plan.Ahead += 10 * time.Minute
 		plan.Kind = []backup.Kind{backup.Full, backup.Full, backup.Log, backup.Differential}[rnd.IntN(4)]
-		plan.Call, plan.After = 0, 0
+		plan.Call, plan.After, plan.Restore = 0, 0, alive && rnd.IntN(5) == 0
 		if rnd.IntN(3) > 0 {
 			plan.Call = 1 + rnd.IntN(70)
 		} else {
@@ -208,6 +230,7 @@ func killAgainAndAgain(t *testing.T, staged, shared bool, points int) {
 		again(t, accepted, w.puts.accepted(t))
 		w.whole(t)
 		if rnd.IntN(3) > 0 || killed == points {
+			alive = true
 			if w.lives(t) {
 				resumed++
 			}
@@ -266,12 +289,8 @@ func (w *crashWorld) lives(t *testing.T) bool {
 	require.Empty(t, w.l.Open())
 	w.whole(t)
 	requireTidy(t, t.Context(), w.target)
-	scratch := backuptest.NewLedger(&backuptest.LedgerOptions{Databases: []string{}})
-	p, err := backup.New(backup.Config{Job: worldJob, Sink: w.target, Source: scratch.Source(nil)})
+	scratch, err := w.restore(t)
 	require.NoError(t, err)
-	plan, err := p.Plan(t.Context(), backup.Target{})
-	require.NoError(t, err)
-	require.NoError(t, p.Restore(t.Context(), plan, backup.RestoreOptions{}))
 	require.Empty(t, w.l.Current().Diff(scratch.Current()))
 	return w.resumed
 }

@@ -7,8 +7,11 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/quiesce-go/quiesce/internal/filelock"
 )
 
 func pathElements(rel string) []string { return strings.Split(rel, "/") }
@@ -75,13 +78,18 @@ func (p *Pipeline) withSet(ctx context.Context, plan *RestorePlan, ph Phase, fn 
 	var dir StageDir
 	if p.cfg.Stager != nil {
 		// Its own job keeps it apart from the stages of runs, which a backup looks through for dead ones.
+		p.sweepRestores(ctx)
 		if dir, err = p.cfg.Stager.Stage(ctx, restoreStage(p.cfg.Job), id); err != nil {
 			return err
+		}
+		lock, err := takeLock(ctx, dir)
+		if err != nil {
+			return errors.Join(err, p.cfg.Stager.Release(context.WithoutCancel(ctx), dir))
 		}
 		defer func() {
 			clean, done := p.cleanup(ctx)
 			defer done()
-			err = errors.Join(err, p.cfg.Stager.Release(clean, dir))
+			err = errors.Join(err, lock.Release(), p.cfg.Stager.Release(clean, dir))
 		}()
 	}
 	set, err := p.newRestoreSet(ctx, plan.Steps, dir, m)
@@ -95,6 +103,34 @@ func (p *Pipeline) withSet(ctx context.Context, plan *RestorePlan, ph Phase, fn 
 		err = fmt.Errorf("%w: %w", cause, err)
 	}
 	return err
+}
+
+// restoreGrace is the age from which the stage of a restore that nobody has locked counts as left by a dead process. Before, it may
+// just have been made.
+const restoreGrace = time.Minute
+
+// sweepRestores removes what killed restores left on our disk, which is the application in plain text. It is best effort: a restore does not fail for it.
+func (p *Pipeline) sweepRestores(ctx context.Context) {
+	if p.cfg.Stager == nil {
+		return
+	}
+	dirs, err := p.cfg.Stager.Leftovers(ctx, restoreStage(p.cfg.Job))
+	if err != nil {
+		p.log.Debug("stages of earlier restores cannot be listed", "err", err)
+	}
+	for _, d := range dirs {
+		if t, err := d.ID.Time(); err != nil || p.cfg.Now().Sub(t) < restoreGrace {
+			continue
+		}
+		lock, err := filelock.Take(filepath.Join(d.Path, lockName))
+		if err != nil {
+			continue // alive
+		}
+		lock.Release()
+		if err := p.cfg.Stager.Release(ctx, d); err != nil {
+			p.log.Debug("the stage of an earlier restore stays", "id", d.ID, "err", err)
+		}
+	}
 }
 
 func restoreStage(job string) string { return job + "~restore" }
