@@ -65,7 +65,12 @@ func (p *Pipeline) backup(ctx context.Context, id ID, kind Kind) (m *Manifest, e
 		return nil, err
 	}
 	defer stages.unlock()
-	p.sweepRestores(ctx)
+	if p.cfg.Stager != nil {
+		// What a killed restore left is the application in plain text, and the next restore may be years away.
+		if err := p.sweepRestores(ctx, p.restoreJob()); err != nil {
+			return nil, err
+		}
+	}
 	err = p.hold(ctx, []ID{id}, stages, func(ctx context.Context, s *session, orphans []ID) error {
 		s.id = id
 		m, err = s.backup(ctx, kind, stages, orphans)

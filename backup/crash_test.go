@@ -236,9 +236,6 @@ func killAgainAndAgain(t *testing.T, staged, shared bool, points int) {
 			}
 			again(t, accepted, w.puts.accepted(t))
 			clear(accepted)
-			if staged {
-				requireEmptyStage(t, filepath.Join(plan.Dir, "stage"))
-			}
 		}
 		require.NoError(t, w.l.Close())
 	}
@@ -287,6 +284,9 @@ func (w *crashWorld) lives(t *testing.T) bool {
 	_, err := w.p.Backup(t.Context(), backup.Log)
 	require.NoError(t, err)
 	require.Empty(t, w.l.Open())
+	if st, ok := w.cfg.Stager.(backup.DirStager); ok {
+		requireEmptyStage(t, st.Dir) // also of what a killed restore left
+	}
 	w.whole(t)
 	requireTidy(t, t.Context(), w.target)
 	scratch, err := w.restore(t)

@@ -75,23 +75,11 @@ func (p *Pipeline) withSet(ctx context.Context, plan *RestorePlan, ph Phase, fn 
 	id := NewID(p.cfg.Now(), "")
 	m := newMeter(p, id)
 	m.enter(ph)
-	var dir StageDir
-	if p.cfg.Stager != nil {
-		// Its own job keeps it apart from the stages of runs, which a backup looks through for dead ones.
-		p.sweepRestores(ctx)
-		if dir, err = p.cfg.Stager.Stage(ctx, restoreStage(p.cfg.Job), id); err != nil {
-			return err
-		}
-		lock, err := takeLock(ctx, dir)
-		if err != nil {
-			return errors.Join(err, p.cfg.Stager.Release(context.WithoutCancel(ctx), dir))
-		}
-		defer func() {
-			clean, done := p.cleanup(ctx)
-			defer done()
-			err = errors.Join(err, lock.Release(), p.cfg.Stager.Release(clean, dir))
-		}()
+	dir, release, err := p.restoreStage(ctx, id)
+	if err != nil {
+		return err
 	}
+	defer func() { err = errors.Join(err, release()) }()
 	set, err := p.newRestoreSet(ctx, plan.Steps, dir, m)
 	if err != nil {
 		return err
@@ -105,32 +93,49 @@ func (p *Pipeline) withSet(ctx context.Context, plan *RestorePlan, ph Phase, fn 
 	return err
 }
 
-// restoreGrace is the age from which the stage of a restore that nobody has locked counts as left by a dead process. Before, it may
-// just have been made.
-const restoreGrace = time.Minute
-
-// sweepRestores removes what killed restores left on our disk, which is the application in plain text. It is best effort: a restore does not fail for it.
-func (p *Pipeline) sweepRestores(ctx context.Context) {
+// restoreStage makes a stage for fetched files and removes those of restores that died. Its own job keeps it apart from the stages of runs.
+func (p *Pipeline) restoreStage(ctx context.Context, id ID) (dir StageDir, release func() error, err error) {
 	if p.cfg.Stager == nil {
-		return
+		return StageDir{}, func() error { return nil }, nil
 	}
-	dirs, err := p.cfg.Stager.Leftovers(ctx, restoreStage(p.cfg.Job))
+	job := p.restoreJob()
+	if err := p.sweepRestores(ctx, job); err != nil {
+		return StageDir{}, nil, err
+	}
+	if dir, err = p.cfg.Stager.Stage(ctx, job, id); err != nil {
+		return StageDir{}, nil, err
+	}
+	lock, err := takeLock(ctx, dir)
+	release = func() error {
+		clean, done := p.cleanup(ctx)
+		defer done()
+		return errors.Join(lock.Release(), p.cfg.Stager.Release(clean, dir))
+	}
 	if err != nil {
-		p.log.Debug("stages of earlier restores cannot be listed", "err", err)
+		return StageDir{}, nil, errors.Join(err, release())
+	}
+	return dir, release, nil
+}
+
+func (p *Pipeline) restoreJob() string { return p.cfg.Job + "~restore" }
+
+// sweepRestores leaves young stages alone: their restore may not have got to its lock yet.
+func (p *Pipeline) sweepRestores(ctx context.Context, job string) error {
+	dirs, err := p.cfg.Stager.Leftovers(ctx, job)
+	if err != nil {
+		return err
 	}
 	for _, d := range dirs {
-		if t, err := d.ID.Time(); err != nil || p.cfg.Now().Sub(t) < restoreGrace {
+		if t, err := d.ID.Time(); err != nil || p.cfg.Now().Sub(t) < time.Minute {
 			continue
 		}
 		lock, err := filelock.Take(filepath.Join(d.Path, lockName))
 		if err != nil {
-			continue // alive
+			continue
 		}
-		lock.Release()
-		if err := p.cfg.Stager.Release(ctx, d); err != nil {
-			p.log.Debug("the stage of an earlier restore stays", "id", d.ID, "err", err)
+		if err := errors.Join(lock.Release(), p.cfg.Stager.Release(ctx, d)); err != nil {
+			return err
 		}
 	}
+	return nil
 }
-
-func restoreStage(job string) string { return job + "~restore" }
