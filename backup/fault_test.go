@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -236,6 +237,65 @@ func faultAt(t *testing.T, staged bool, f backuptest.Fault, n int) bool {
 }
 
 var errOperator = errors.New("the operator cancelled")
+
+// The manifest arrives, its answer does not, and the target cannot be asked either. Whatever the run says, the parts of a durable
+// manifest must not be taken for garbage.
+func TestAManifestWhoseAnswerIsLostKeepsItsParts(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, staged bool) {
+		w := newWorld(t, staged)
+		w.backup(t, backup.Full)
+		before := w.l.Truncations()
+		require.NoError(t, w.l.Mutate(5))
+		w.sink.Script(backuptest.Fault{Op: backuptest.OpPutIfAbsent, Key: "/manifests/", Action: backuptest.Lost, Do: func() {
+			w.sink.Script(backuptest.Fault{Op: backuptest.OpGet, Key: "/manifests/", Times: -1})
+		}})
+		_, err := w.pipeline(t).Backup(t.Context(), backup.Log)
+		require.ErrorIs(t, err, backuptest.ErrFault)
+		w.sink.Script()
+		w.settled(t, before, 1)
+		w.goesOn(t)
+	})
+}
+
+// Several calls of one run go wrong at random, and the run after it has troubles too.
+func TestTroublesSeldomComeAlone(t *testing.T) {
+	t.Parallel()
+	modes(t, func(t *testing.T, staged bool) {
+		for range 40 {
+			seed := rand.Uint64()
+			t.Cleanup(func() {
+				if t.Failed() {
+					t.Logf("seeds up to %d", seed)
+				}
+			})
+			rnd := rand.New(rand.NewPCG(seed, 3))
+			w := newWorld(t, staged)
+			w.backup(t, backup.Full)
+			for range 2 {
+				before, h := w.l.Truncations(), len(w.mem.Keys(worldJob+"/manifests/"))
+				var script []backuptest.Fault
+				for range 1 + rnd.IntN(4) {
+					script = append(script, backuptest.Fault{
+						Op:  []backuptest.Op{"", backuptest.OpPut, backuptest.OpPutIfAbsent, backuptest.OpGet, backuptest.OpList, backuptest.OpDelete}[rnd.IntN(6)],
+						Nth: 1 + rnd.IntN(40), Times: 1 + rnd.IntN(3), After: int64(rnd.IntN(3)),
+						Action: []backuptest.Action{backuptest.Fail, backuptest.Tear, backuptest.Lost}[rnd.IntN(3)],
+					})
+				}
+				require.NoError(t, w.l.Mutate(5))
+				p := w.pipeline(t)
+				w.sink.Script(script...)
+				_, err := p.Backup(t.Context(), []backup.Kind{backup.Full, backup.Log}[rnd.IntN(2)])
+				w.sink.Script()
+				if err != nil {
+					require.True(t, errors.Is(err, backuptest.ErrFault) || errors.Is(err, backup.ErrBusy), "seed %d: %v", seed, err)
+				}
+				w.settled(t, before, h)
+			}
+			w.goesOn(t)
+		}
+	})
+}
 
 func TestARunMayBeCancelledAtAnyCall(t *testing.T) {
 	t.Parallel()
