@@ -65,7 +65,8 @@ func ValidJob(s string) error {
 const maxElement = 160
 
 // cleanKey turns an artifact's name into a key every target and file system takes: other characters than letters, digits,
-// '.', '_' and '-' become %XX, a long element is cut and told apart by a hash, and an element of digits alone, which could be taken for a part, gets a '~'.
+// '.', '_' and '-' become =XX, a long element is cut and told apart by a hash, and an element of digits alone, which could be taken for a part, gets a '~'. Names that are
+// devices on Windows have their first character escaped.
 func cleanKey(name string) string {
 	var b strings.Builder
 	for i, elem := range strings.Split(name, "/") {
@@ -79,17 +80,19 @@ func cleanKey(name string) string {
 
 func cleanElement(elem string) string {
 	var b strings.Builder
-	digits := true
+	digits, device := true, deviceForm.MatchString(elem)
 	for i := range len(elem) {
 		c := elem[i]
 		switch {
+		case i == 0 && device:
+			fmt.Fprintf(&b, "=%02X", c)
 		case '0' <= c && c <= '9':
 			b.WriteByte(c)
 			continue
 		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', c == '_', c == '-', c == '.' && i > 0 && i < len(elem)-1:
 			b.WriteByte(c)
 		default:
-			fmt.Fprintf(&b, "%%%02X", c)
+			fmt.Fprintf(&b, "=%02X", c)
 		}
 		digits = false
 	}
@@ -104,7 +107,10 @@ func cleanElement(elem string) string {
 	return s
 }
 
-var keyForm = regexp.MustCompile(`^[A-Za-z0-9_%~-][A-Za-z0-9._%~-]*(/[A-Za-z0-9_%~-][A-Za-z0-9._%~-]*)*$`)
+// deviceForm matches the names Windows keeps for devices, whatever their extension ("Naming Files, Paths, and Namespaces").
+var deviceForm = regexp.MustCompile(`(?i)^(con|prn|aux|nul|com[0-9]|lpt[0-9]) *(\..*)?$`)
+
+var keyForm = regexp.MustCompile(`^[A-Za-z0-9_=~-][A-Za-z0-9._=~-]*(/[A-Za-z0-9_=~-][A-Za-z0-9._=~-]*)*$`)
 
 // validKey guards against entries that point outside their run.
 func validKey(key string) bool {

@@ -133,7 +133,7 @@ func (r *run) register(a Artifact, file bool) (*artifact, error) {
 
 // stageFile names a file of the stage so that a person and any server can read it.
 func stageFile(n int, name string) string {
-	base := strings.NewReplacer("%", "_", "~", "_").Replace(cleanElement(name[strings.LastIndexByte(name, '/')+1:]))
+	base := strings.NewReplacer("=", "_", "~", "_").Replace(cleanElement(name[strings.LastIndexByte(name, '/')+1:]))
 	if len(base) > 80 {
 		base = base[len(base)-80:]
 	}
