@@ -22,6 +22,11 @@ func (d dataset) schemas() []string {
 	return []string{d.prefix + "shop", d.prefix + "staff", d.prefix + "blog"}
 }
 
+// expect is about how many rows build makes.
+func (d dataset) expect() int {
+	return d.orders*4 + max(d.orders/4, 3) + max(d.orders/20, 8) + 11*max(d.orders/100, 5) + 6*max(d.orders/25, 4)
+}
+
 // build fills the server. tell is called with the number of rows so far.
 func (d dataset) build(ctx context.Context, db *sql.DB, tell func(rows int)) (rows int, err error) {
 	g := &filler{ctx: ctx, batch: d.batch, tell: tell, rnd: rand.New(rand.NewPCG(1, 2))}

@@ -59,6 +59,8 @@ func TestScreen(t *testing.T) {
 	var b bytes.Buffer
 	pipe := &screen{w: &b}
 	pipe.begin("backup")
+	pipe.progress(0.1, "too soon: a short step needs one line only")
+	pipe.last = time.Time{}
 	pipe.progress(0.5, "half")
 	pipe.progress(0.6, "too soon for another line")
 	pipe.end("done", "and more")

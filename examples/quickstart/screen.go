@@ -5,14 +5,15 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"time"
-	"unicode/utf8"
 
 	"golang.org/x/term"
 )
 
 // screen is where the story is told: a terminal has one line that moves, a pipe gets plain lines.
 type screen struct {
+	mu    sync.Mutex // events come from other goroutines
 	w     io.Writer
 	width int // columns of the terminal; 0 for a pipe
 	step  string
@@ -33,12 +34,16 @@ func newScreen(w io.Writer) *screen {
 
 // begin opens a step of the story.
 func (s *screen) begin(step string) {
+	s.mu.Lock()
 	s.step, s.last = step, time.Time{}
+	s.mu.Unlock()
 	s.progress(-1, "...")
 }
 
 // progress moves the bar of the step; share is from 0 to 1, or negative when unknown. Calls may come as often as they like.
 func (s *screen) progress(share float64, format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	pause := 2 * time.Second
 	if s.width > 0 {
 		pause = 50 * time.Millisecond
@@ -50,7 +55,7 @@ func (s *screen) progress(share float64, format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	if s.width == 0 {
 		if text != "..." {
-			s.line(s.step, text)
+			s.print(s.step, text)
 		}
 		return
 	}
@@ -75,6 +80,12 @@ func (s *screen) end(text string, more ...string) {
 
 // line writes one line, in the place of the moving one.
 func (s *screen) line(head, text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.print(head, text)
+}
+
+func (s *screen) print(head, text string) {
 	if s.drawn {
 		fmt.Fprint(s.w, "\r\x1b[K")
 		s.drawn = false
@@ -84,6 +95,8 @@ func (s *screen) line(head, text string) {
 
 // close leaves the cursor on a line of its own.
 func (s *screen) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.drawn {
 		fmt.Fprintln(s.w)
 		s.drawn = false
@@ -140,12 +153,4 @@ func many(n int, one string) string {
 		return "1 " + one
 	}
 	return count(n) + " " + one + "s"
-}
-
-// cut shortens text to n characters.
-func cut(text string, n int) string {
-	if utf8.RuneCountInString(text) <= n {
-		return text
-	}
-	return string([]rune(text)[:n-1]) + "…"
 }
