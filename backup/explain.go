@@ -60,7 +60,7 @@ func (p *planner) explainTime(ci *chainItem) (Cause, string) {
 	if t.Before(first.From) {
 		return CauseTooOld, "nothing that old: the oldest restorable time is " + stamp(first.From)
 	}
-	if t.After(last.To) {
+	if t.After(last.To) || len(rs) == 1 {
 		why := "beyond the newest log: the newest restorable time is " + stamp(last.To)
 		cause, more := p.ix.missing(last.last, nil)
 		if more == "" {
@@ -68,11 +68,11 @@ func (p *planner) explainTime(ci *chainItem) (Cause, string) {
 		}
 		return cause, why + "; " + more
 	}
-	i := 0
+	i := 1
 	for rs[i].To.Before(t) {
 		i++
 	}
-	a, b := rs[i-1], rs[i]
+	a, b := rs[i-1], rs[i] // t lies between them: a time that is covered has a chain
 	cause, why := p.ix.missing(a.last, b.first)
 	return cause, fmt.Sprintf("%s; the nearest restorable times are %s and %s", why, stamp(a.To), stamp(b.From))
 }

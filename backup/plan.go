@@ -43,10 +43,10 @@ func (h History) Plan(t Target) RestorePlan {
 
 // planner holds one call of Plan.
 type planner struct {
-	plan   RestorePlan
-	h      History
-	target Target
-	ix     *chainIndex // of the backups the target allows
+	plan      RestorePlan
+	h         History
+	target    Target
+	ix        *chainIndex // of the backups the target allows
 	proofless *chainIndex // of all that are not damaged; made when something must be explained
 	complete  *chainIndex // of all; likewise
 	backup    int         // of Target.ID; -1 without
