@@ -1,0 +1,2 @@
+// Package mysql backs up and restores MariaDB and MySQL servers.
+package mysql
