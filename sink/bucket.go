@@ -140,7 +140,12 @@ func (t *bucket) List(ctx context.Context, prefix string) iter.Seq2[backup.Objec
 	return func(yield func(backup.Object, error) bool) {
 		it := t.b.List(&blob.ListOptions{Prefix: prefix})
 		for {
-			o, err := it.Next(ctx)
+			// Not every driver asks for itself.
+			err := context.Cause(ctx)
+			var o *blob.ListObject
+			if err == nil {
+				o, err = it.Next(ctx)
+			}
 			if err == io.EOF {
 				return
 			}
@@ -160,12 +165,18 @@ func (t *bucket) List(ctx context.Context, prefix string) iter.Seq2[backup.Objec
 
 // Delete implements backup.Sink.
 func (t *bucket) Delete(ctx context.Context, key string) error {
-	err := classify(t.b.Delete(ctx, key))
+	err := context.Cause(ctx)
+	if err == nil {
+		err = classify(t.b.Delete(ctx, key))
+	}
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	return &backup.Error{Op: "delete", Artifact: key, Err: err}
 }
+
+// As gives access to the driver's own types, as blob.Bucket.As does.
+func (t *bucket) As(i any) bool { return t.b.As(i) }
 
 // Close implements Target.
 func (t *bucket) Close() error { return t.b.Close() }

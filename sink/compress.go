@@ -290,10 +290,10 @@ func (r *unsealReader) checkEnd() error {
 // explain tells damage apart from a transfer that broke off.
 func (r *unsealReader) explain(err error) error {
 	switch {
+	case r.trap.err != nil:
+		return r.trap.err // even at io.EOF: the decoder takes an io.ErrUnexpectedEOF between two frames for the end
 	case err == io.EOF:
 		return err
-	case r.trap.err != nil:
-		return r.trap.err
 	}
 	return fmt.Errorf("decompress: %w: %w", backup.ErrCorrupt, err)
 }

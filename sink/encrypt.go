@@ -67,10 +67,10 @@ func (r *openReader) Close() error { return nil }
 func (r *openReader) explain(err error) error {
 	var noMatch *age.NoIdentityMatchError
 	switch {
-	case err == io.EOF:
-		return err
 	case r.trap.err != nil:
 		return r.trap.err
+	case err == io.EOF:
+		return err
 	case errors.As(err, &noMatch):
 		return &backup.Error{Op: "decrypt", Err: fmt.Errorf("%w: %w", backup.ErrKey, err),
 			Advice: "it was written to other recipients: use the identity that belongs to the time of the backup"}
