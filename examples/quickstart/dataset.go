@@ -22,6 +22,26 @@ func (d dataset) schemas() []string {
 	return []string{d.prefix + "shop", d.prefix + "staff", d.prefix + "blog"}
 }
 
+// accounts are the accounts that belong to the data. A server of yours keeps its own.
+func (d dataset) accounts() []string {
+	if !d.full || d.prefix != "" {
+		return nil
+	}
+	return []string{"'shop_app'@'localhost'", "'clerk'@'192.0.2.%'"}
+}
+
+// describe says for people what there is besides tables, and why when there is nothing.
+func (d dataset) describe() []string {
+	if !d.full {
+		return []string{"the embedded server is for a first look: no views, triggers, routines, events or accounts; install mariadb-server for a real one"}
+	}
+	text := "with views, a trigger, routines and an event"
+	if len(d.accounts()) > 0 {
+		text += ", and accounts with grants"
+	}
+	return []string{text}
+}
+
 // expect is about how many rows build makes.
 func (d dataset) expect() int {
 	return d.orders*4 + max(d.orders/4, 3) + max(d.orders/20, 8) + 11*max(d.orders/100, 5) + 6*max(d.orders/25, 4)
@@ -32,7 +52,7 @@ func (d dataset) build(ctx context.Context, db *sql.DB, tell func(rows int)) (ro
 	g := &filler{ctx: ctx, batch: d.batch, tell: tell, rnd: rand.New(rand.NewPCG(1, 2))}
 	steps := []func(*filler, *sql.Conn, string) error{d.shop, d.staff, d.blog}
 	for i, schema := range d.schemas() {
-		if _, err := db.ExecContext(ctx, "CREATE DATABASE "+quote(schema)+" DEFAULT CHARACTER SET utf8mb4"); err != nil {
+		if _, err := db.ExecContext(ctx, "CREATE DATABASE IF NOT EXISTS "+quote(schema)+characterSet); err != nil {
 			return g.rows, fmt.Errorf("make schema %q: %w", schema, err)
 		}
 		if err := d.fill(ctx, db, g, schema, steps[i]); err != nil {
@@ -100,7 +120,10 @@ func (d dataset) shop(g *filler, c *sql.Conn, _ string) error {
 	if err := g.statements(c, shopViews[:]); err != nil {
 		return err
 	}
-	return g.statements(c, shopRoutines[:])
+	if err := g.statements(c, shopRoutines[:]); err != nil || d.prefix != "" {
+		return err
+	}
+	return g.statements(c, accountStatements[:])
 }
 
 func (d dataset) staff(g *filler, c *sql.Conn, _ string) error {

@@ -58,14 +58,14 @@ func (e *embedded) DSN() string { return "root@tcp(" + e.addr + ")/" }
 func (e *embedded) Place() string { return "embedded in this process" }
 
 // Lose forgets the server with its memory and starts an empty one.
-func (e *embedded) Lose(ctx context.Context, schemas []string) error {
-	if err := e.Close(ctx, schemas, false); err != nil {
+func (e *embedded) Lose(ctx context.Context) error {
+	if err := e.Close(ctx, false); err != nil {
 		return err
 	}
 	return e.run()
 }
 
-func (e *embedded) Close(context.Context, []string, bool) error {
+func (e *embedded) Close(context.Context, bool) error {
 	if err := e.srv.Close(); err != nil {
 		return fmt.Errorf("stop the embedded server: %w", err)
 	}

@@ -17,8 +17,8 @@ import (
 // fingerprint is one value for each table and object of some schemas. Two servers with equal fingerprints hold the same.
 type fingerprint map[string]string
 
-// take reads the fingerprint of the schemas. tables and objects count what is in it.
-func take(ctx context.Context, db *sql.DB, schemas []string) (f fingerprint, tables, objects int, err error) {
+// take reads the fingerprint of the schemas and accounts. tables and objects count what is in it.
+func take(ctx context.Context, db *sql.DB, schemas, accounts []string) (f fingerprint, tables, objects int, err error) {
 	c, err := db.Conn(ctx)
 	if err != nil {
 		return nil, 0, 0, err
@@ -37,6 +37,12 @@ func take(ctx context.Context, db *sql.DB, schemas []string) (f fingerprint, tab
 			return nil, 0, 0, fmt.Errorf("compare schema %q: %w", s, err)
 		}
 		tables, objects = tables+t, objects+o
+	}
+	for _, a := range accounts {
+		objects++
+		if err := f.account(ctx, c, a); err != nil {
+			return nil, 0, 0, fmt.Errorf("compare account %s: %w", a, err)
+		}
 	}
 	return f, tables, objects, nil
 }
@@ -103,6 +109,28 @@ func (f fingerprint) text(ctx context.Context, c *sql.Conn, kind, name string) e
 		}
 	}
 	return rows.Err()
+}
+
+// account records what an account may do and how it logs in.
+func (f fingerprint) account(ctx context.Context, c *sql.Conn, account string) error {
+	for _, what := range []string{"SHOW CREATE USER ", "SHOW GRANTS FOR "} {
+		rows, err := c.QueryContext(ctx, what+account)
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var line string
+			if err := rows.Scan(&line); err != nil {
+				return err
+			}
+			f["account "+account+" "+line] = ""
+		}
+		if err := rows.Err(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // errParse is what a server says to a statement it does not know, as the embedded one does to CHECKSUM TABLE.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"database/sql"
 	"strings"
 	"testing"
@@ -12,28 +13,28 @@ import (
 )
 
 // filled starts an embedded server with a small data set.
-func filled(t *testing.T) (*sql.DB, dataset) {
+func filled(t *testing.T) (server, *sql.DB, dataset) {
 	t.Helper()
 	s, err := startEmbedded()
 	require.NoError(t, err)
 	d := dataset{orders: 30, batch: 50}
-	t.Cleanup(func() { assert.NoError(t, s.Close(t.Context(), d.schemas(), false)) })
+	t.Cleanup(func() { assert.NoError(t, s.Close(context.Background(), false)) })
 	db, err := open(s.DSN())
 	require.NoError(t, err)
 	t.Cleanup(func() { db.Close() })
 	_, err = d.build(t.Context(), db, func(int) {})
 	require.NoError(t, err)
-	return db, d
+	return s, db, d
 }
 
 func TestFingerprintSeesWhatChanged(t *testing.T) {
 	t.Parallel()
-	db, d := filled(t)
-	before, tables, _, err := take(t.Context(), db, d.schemas())
+	_, db, d := filled(t)
+	before, tables, _, err := take(t.Context(), db, d.schemas(), nil)
 	require.NoError(t, err)
 	assert.Equal(t, 9, tables)
 
-	again, _, _, err := take(t.Context(), db, d.schemas())
+	again, _, _, err := take(t.Context(), db, d.schemas(), nil)
 	require.NoError(t, err)
 	require.Empty(t, before.differences(again), "the same data give another fingerprint")
 
@@ -47,7 +48,7 @@ func TestFingerprintSeesWhatChanged(t *testing.T) {
 	} {
 		_, err := db.ExecContext(t.Context(), change.sql)
 		require.NoError(t, err, change.sql)
-		after, _, _, err := take(t.Context(), db, d.schemas())
+		after, _, _, err := take(t.Context(), db, d.schemas(), nil)
 		require.NoError(t, err)
 		assert.Contains(t, before.differences(after), change.want, change.sql)
 		before = after

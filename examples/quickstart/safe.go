@@ -15,6 +15,7 @@ import (
 	_ "gocloud.dev/blob/s3blob"    // s3://
 
 	"github.com/quiesce-go/quiesce/sink"
+	"github.com/quiesce-go/quiesce/sink/s3"
 )
 
 // safe is the target and the key to it.
@@ -38,20 +39,28 @@ func (s *safe) open(ctx context.Context, url, dir string) error {
 		return err
 	}
 	s.job = "quickstart-" + strings.ToLower(time.Now().UTC().Format("20060102T150405.000"))
-	if url == "" {
-		s.where = filepath.Join(dir, "target")
-		if s.target, err = sink.OpenDir(s.where); err != nil {
-			return err
-		}
-	} else {
+	target, err := openTarget(ctx, url, dir)
+	if err != nil {
+		return err
+	}
+	s.target, s.where = target, filepath.Join(dir, "target")
+	if url != "" {
 		s.where, _, _ = strings.Cut(url, "?")
-		if s.target, err = sink.Open(ctx, url, nil); err != nil {
-			return &usageError{err: err}
-		}
 	}
 	// One process both writes and restores here. In earnest the protected machine has the recipient only, and the identity lies in a safe.
 	s.sealed = sink.Seal(s.target, sink.Keys{Recipients: []age.Recipient{id.Recipient()}, Identities: []age.Identity{id}}, nil)
 	return nil
+}
+
+func openTarget(ctx context.Context, url, dir string) (sink.Target, error) {
+	if url == "" {
+		return sink.OpenDir(filepath.Join(dir, "target"))
+	}
+	t, err := sink.Open(ctx, url, &sink.Options{Tune: s3.Tune})
+	if err != nil {
+		return nil, &usageError{err: err} // nothing was contacted yet: it is the URL
+	}
+	return t, nil
 }
 
 // close removes what this run stored, unless it is to be kept.

@@ -109,3 +109,12 @@ END`,
 	`CREATE EVENT forget_clicks ON SCHEDULE EVERY 1 DAY DISABLE DO DELETE FROM clicks WHERE at < NOW() - INTERVAL 90 DAY`,
 	`CALL raise_prices(5)`,
 }
+
+// accountStatements make the accounts of a server of our own.
+var accountStatements = [...]string{
+	`CREATE USER 'shop_app'@'localhost' IDENTIFIED BY 'it''s a secret'`,
+	`GRANT SELECT, INSERT, UPDATE ON shop.* TO 'shop_app'@'localhost'`,
+	`GRANT EXECUTE ON PROCEDURE shop.raise_prices TO 'shop_app'@'localhost'`,
+	`CREATE USER 'clerk'@'192.0.2.%' IDENTIFIED BY 'x'`,
+	`GRANT SELECT (id, name), UPDATE (note) ON shop.customers TO 'clerk'@'192.0.2.%'`,
+}

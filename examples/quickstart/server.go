@@ -20,9 +20,9 @@ type server interface {
 	// Place says for people where it runs, without secrets.
 	Place() string
 	// Lose ends with a server that answers and knows none of the schemas. DSN may have changed.
-	Lose(ctx context.Context, schemas []string) error
+	Lose(ctx context.Context) error
 	// Close ends what was started. keep leaves data on a server that is not ours.
-	Close(ctx context.Context, schemas []string, keep bool) error
+	Close(ctx context.Context, keep bool) error
 }
 
 // start picks the server the options ask for. small reports that it bears only little data.
@@ -54,7 +54,7 @@ func startPrivate(ctx context.Context) (server, error) {
 func (p *private) Place() string { return "private, on " + p.Addr() }
 
 // Lose throws the server away with all its data and starts an empty one.
-func (p *private) Lose(ctx context.Context, _ []string) error {
+func (p *private) Lose(ctx context.Context) error {
 	if err := p.Stop(); err != nil {
 		return err
 	}
@@ -66,12 +66,12 @@ func (p *private) Lose(ctx context.Context, _ []string) error {
 	return nil
 }
 
-func (p *private) Close(context.Context, []string, bool) error { return p.Stop() }
+func (p *private) Close(context.Context, bool) error { return p.Stop() }
 
 // yours is a server that was running before us. Only schemas we made are ever touched.
 type yours struct {
 	dsn  string
-	made bool // the schemas are ours to remove
+	made []string
 }
 
 func (y *yours) DSN() string { return y.dsn }
@@ -84,26 +84,33 @@ func (y *yours) Place() string {
 	return "yours, on " + c.Addr
 }
 
-// claim makes sure that none of the schemas exists: what is there is not ours.
+// claim makes the schemas. One that exists is not ours, and the claim ends.
 func (y *yours) claim(ctx context.Context, db *sql.DB, schemas []string) error {
 	for _, s := range schemas {
-		var n int
-		err := db.QueryRowContext(ctx, "SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = ?", s).Scan(&n)
-		if err != nil {
-			return fmt.Errorf("look for schema %q: %w", s, err)
-		}
-		if n > 0 {
-			return &backup.Error{Op: "make schema", Artifact: s, Err: errors.New("it exists already, and quickstart touches only what it made itself"),
+		_, err := db.ExecContext(ctx, "CREATE DATABASE "+quote(s)+characterSet)
+		var said *mysql.MySQLError
+		switch {
+		case err == nil:
+			y.made = append(y.made, s)
+		case errors.As(err, &said) && said.Number == errExists:
+			return &backup.Error{Op: "make schema", App: "mysql", Artifact: s, Err: errors.New("it exists already, and quickstart touches only what it made itself"),
 				Advice: "if it is left over from an earlier run: DROP DATABASE " + s}
+		default:
+			return &backup.Error{Op: "make schema", App: "mysql", Artifact: s, Err: err, Advice: "the account in -dsn needs all rights on `quickstart\\_%`.*"}
 		}
 	}
-	y.made = true
 	return nil
 }
 
-// Lose drops the schemas.
-func (y *yours) Lose(ctx context.Context, schemas []string) error {
-	if !y.made {
+// errExists is the server's number for a schema that exists.
+const errExists = 1007
+
+// characterSet is part of each CREATE DATABASE: servers differ in their default.
+const characterSet = " DEFAULT CHARACTER SET utf8mb4"
+
+// Lose drops the schemas we made.
+func (y *yours) Lose(ctx context.Context) error {
+	if len(y.made) == 0 {
 		return nil
 	}
 	db, err := open(y.dsn)
@@ -111,7 +118,7 @@ func (y *yours) Lose(ctx context.Context, schemas []string) error {
 		return err
 	}
 	defer db.Close()
-	for _, s := range schemas {
+	for _, s := range y.made {
 		if _, err := db.ExecContext(ctx, "DROP DATABASE IF EXISTS "+quote(s)); err != nil {
 			return fmt.Errorf("drop schema %q: %w", s, err)
 		}
@@ -119,11 +126,11 @@ func (y *yours) Lose(ctx context.Context, schemas []string) error {
 	return nil
 }
 
-func (y *yours) Close(ctx context.Context, schemas []string, keep bool) error {
+func (y *yours) Close(ctx context.Context, keep bool) error {
 	if keep {
 		return nil
 	}
-	return y.Lose(ctx, schemas)
+	return y.Lose(ctx)
 }
 
 // open returns a pool for building and reading the data set.
@@ -144,7 +151,7 @@ func open(dsn string) (*sql.DB, error) {
 
 // reach asks the server who it is. Failures say what an operator can do.
 func reach(ctx context.Context, db *sql.DB) (version string, err error) {
-	err = db.QueryRowContext(ctx, "SELECT VERSION()").Scan(&version)
+	err = db.QueryRowContext(ctx, "SELECT CONCAT(VERSION(), ' ', @@version_comment)").Scan(&version)
 	if err == nil {
 		return version, nil
 	}

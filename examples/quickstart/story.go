@@ -118,11 +118,10 @@ func (s *story) fill(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if s.before, s.tables, s.objects, err = take(ctx, db, s.data.schemas()); err != nil {
+		if s.before, s.tables, s.objects, err = take(ctx, db, s.data.schemas(), s.data.accounts()); err != nil {
 			return err
 		}
-		s.out.end(fmt.Sprintf("%s rows in %s and %s, schemas %s", count(s.rows), many(s.tables, "table"), many(s.objects, "other object"),
-			strings.Join(s.data.schemas(), ", ")))
+		s.out.end(fmt.Sprintf("%s rows in %s, schemas %s", count(s.rows), many(s.tables, "table"), strings.Join(s.data.schemas(), ", ")), s.data.describe()...)
 		return nil
 	})
 }
@@ -139,9 +138,10 @@ func (s *story) withDB(fn func(*sql.DB) error) error {
 
 // connect makes source and pipeline for the server as it is now. After a loss that is another one.
 func (s *story) connect() (err error) {
-	o := &mysql.Options{Include: s.data.schemas()}
+	o := &mysql.Options{}
 	if _, ok := s.srv.(*yours); ok {
-		o.NoAccounts = true // the accounts of a server of yours are none of our business
+		// What else is on a server of yours, its accounts among it, is none of our business.
+		o.Include, o.NoAccounts = s.data.schemas(), true
 	}
 	if s.source != nil {
 		s.source.Close()
@@ -244,14 +244,14 @@ func (s *story) windows(ctx context.Context) error {
 	var lines []string
 	for _, c := range h.Coverages() {
 		for _, span := range c.Spans {
-			text := span.From.UTC().Format(time.RFC3339)
+			text := stamp(span.From)
 			if !span.To.Equal(span.From) {
-				text += " to " + span.To.UTC().Format(time.RFC3339)
+				text += " to " + stamp(span.To)
 			}
 			lines = append(lines, fmt.Sprintf("%s can be restored to %s", c.Item, text))
 		}
 		for _, g := range c.Gaps {
-			lines = append(lines, fmt.Sprintf("%s: gap from %s: %s", c.Item, g.From.UTC().Format(time.RFC3339), g.Why))
+			lines = append(lines, fmt.Sprintf("%s: gap from %s: %s", c.Item, stamp(g.From), g.Why))
 		}
 	}
 	if len(lines) == 0 {
@@ -261,12 +261,15 @@ func (s *story) windows(ctx context.Context) error {
 	return nil
 }
 
+// stamp writes a time so that -at takes it.
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
+
 func (s *story) lose(ctx context.Context) error {
-	if err := s.srv.Lose(ctx, s.data.schemas()); err != nil {
+	if err := s.srv.Lose(ctx); err != nil {
 		return err
 	}
 	return s.withDB(func(db *sql.DB) error {
-		_, tables, _, err := take(ctx, db, s.data.schemas())
+		_, tables, _, err := take(ctx, db, s.data.schemas(), nil)
 		if err != nil {
 			return err
 		}
@@ -283,7 +286,11 @@ func (s *story) lose(ctx context.Context) error {
 }
 
 func (s *story) planRestore(ctx context.Context) (err error) {
-	if s.plan, err = s.pipe.Plan(ctx, backup.Target{Time: s.o.at, MinProof: backup.ProofFormat}); err != nil {
+	s.plan, err = s.pipe.Plan(ctx, backup.Target{Time: s.o.at, MinProof: backup.ProofFormat})
+	if err != nil && !s.o.at.IsZero() {
+		return fmt.Errorf("return to %s: %w", stamp(s.o.at), err)
+	}
+	if err != nil {
 		return err
 	}
 	var lines []string
@@ -306,7 +313,7 @@ func (s *story) restore(ctx context.Context) error {
 
 func (s *story) compare(ctx context.Context) error {
 	return s.withDB(func(db *sql.DB) error {
-		after, tables, objects, err := take(ctx, db, s.data.schemas())
+		after, tables, objects, err := take(ctx, db, s.data.schemas(), s.data.accounts())
 		if err != nil {
 			return err
 		}
@@ -314,7 +321,7 @@ func (s *story) compare(ctx context.Context) error {
 			return &backup.Error{Op: "compare", Err: fmt.Errorf("%s: %s", many(len(diff), "difference"), strings.Join(diff[:min(len(diff), 20)], "; ")),
 				Advice: "this is a defect of Quiesce; please report it with this output"}
 		}
-		s.out.end(fmt.Sprintf("%s by checksum, all definitions by text, %s: identical", many(tables, "table"), many(objects, "other object")))
+		s.out.end(fmt.Sprintf("%s by checksum, %s by text: identical", many(tables, "table"), many(tables+objects, "definition")))
 		return nil
 	})
 }
@@ -328,7 +335,7 @@ func (s *story) close(ctx context.Context) error {
 		errs = append(errs, s.source.Close())
 	}
 	if s.srv != nil {
-		errs = append(errs, s.srv.Close(ctx, s.data.schemas(), s.o.keep))
+		errs = append(errs, s.srv.Close(ctx, s.o.keep))
 	}
 	errs = append(errs, s.safe.close(ctx, s.o.keep && s.manifest != nil))
 	if s.dir != "" && !(s.o.keep && s.manifest != nil) {
