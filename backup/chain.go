@@ -11,9 +11,9 @@ import (
 // remembered to explain what is missing. Everything here is computed from headers.
 //
 // The rules, in the terms of Item: a base is a full, or a differential with its own full. A base stands at a position of a stream, and a log link
-// of that stream continues a state at position p when Begin <= p <= End. From a state dated t such a link reaches every time
-// in (t, Window.To] when it is PointInTime, else Window.To alone. When p equals End the link brings nothing new, but it still proves
-// that nothing happened until Window.To.
+// of that stream continues a state at position p when Begin <= p < End. From a state dated t such a link reaches every time
+// in (t, Window.To] when it is PointInTime, else Window.To alone. When p equals End the link brings nothing new, but when it is
+// no older than the state it proves that nothing happened until Window.To.
 type chainIndex struct {
 	backups []*Backup // oldest first
 	items   map[string]*chainItem
@@ -65,7 +65,7 @@ func (b *chainBase) time() time.Time { return b.last.item.Window.To }
 // logStream is the log of one stream, whichever items hold it.
 type logStream struct {
 	name     string
-	links    []*chainLink // those that serve, by End, Begin and age
+	links    []*chainLink // those that serve, by End, age and Begin
 	unserved []*chainLink // the others, in the same order
 }
 
@@ -222,12 +222,14 @@ func (ix *chainIndex) findShared() {
 }
 
 func sortLinks(links []*chainLink) {
-	order := func(a, b *chainLink) int {
-		return cmp.Or(cmp.Compare(a.item.End, b.item.End), cmp.Compare(a.item.Begin, b.item.Begin), cmp.Compare(a.backup, b.backup))
+	if !slices.IsSortedFunc(links, compareLinks) {
+		slices.SortStableFunc(links, compareLinks)
 	}
-	if !slices.IsSortedFunc(links, order) {
-		slices.SortStableFunc(links, order)
-	}
+}
+
+// compareLinks puts links in the order they are applied.
+func compareLinks(a, b *chainLink) int {
+	return cmp.Or(cmp.Compare(a.item.End, b.item.End), cmp.Compare(a.backup, b.backup), cmp.Compare(a.item.Begin, b.item.Begin))
 }
 
 // linksFrom is the index of the first link that ends at p or later.

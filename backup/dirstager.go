@@ -41,16 +41,26 @@ func (s DirStager) Stage(ctx context.Context, job string, id ID) (StageDir, erro
 		mode = 0o700
 	}
 	d := s.dir(job, id)
-	if err := os.MkdirAll(filepath.Dir(d.Path), mode|0o700); err != nil {
-		return StageDir{}, fmt.Errorf("make stage: %w", stageError(err))
-	}
-	if err := os.Mkdir(d.Path, mode); err != nil {
+	if err := makeStage(d.Path, mode); err != nil {
 		return StageDir{}, fmt.Errorf("make stage: %w", stageError(err))
 	}
 	if err := os.Chmod(d.Path, mode); err != nil { // the umask does not know our server
 		return StageDir{}, fmt.Errorf("make stage: %w", err)
 	}
 	return d, nil
+}
+
+// makeStage makes the directory of a run. The job's directory above may vanish between our two steps, when the release of another stage finds it empty.
+func makeStage(path string, mode fs.FileMode) (err error) {
+	for range 100 {
+		if err = os.MkdirAll(filepath.Dir(path), mode|0o700); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if err = os.Mkdir(path, mode); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return err
 }
 
 func (s DirStager) dir(job string, id ID) StageDir {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -251,7 +252,7 @@ func (m *model) was(item string, s modelState, t time.Time) bool {
 // t itself can be reached. It knows nothing of the index. A zero t allows every state.
 func (m *model) search(item string, t time.Time, serves func(Backup) bool) (ends map[string]int, found bool) {
 	h := slices.Clone(m.history)
-	slices.SortFunc(h, func(a, b Backup) int { return len(a.ID) - len(b.ID) + stringOrder(a.ID, b.ID) })
+	slices.SortFunc(h, func(a, b Backup) int { return strings.Compare(string(a.ID), string(b.ID)) })
 	ends = map[string]int{}
 	for bi, b := range h {
 		it, ok := b.Item(item)
@@ -262,20 +263,21 @@ func (m *model) search(item string, t time.Time, serves func(Backup) bool) (ends
 			continue
 		}
 		found = found || it.Window.To.Equal(t)
-		reached := map[Position]bool{it.End: true}
+		reached := map[Position]int{it.End: bi} // with the oldest backup that brings it
 		for grown := it.Stream != ""; grown; {
 			grown = false
 			for li, lb := range h {
 				for _, l := range lb.Items {
-					if l.Kind != Log || l.Failed() || l.Stream != it.Stream || !serves(lb) || movedBetween(h, item, it.Stream, bi, li) || !continues(reached, l) {
+					if l.Kind != Log || l.Failed() || l.Stream != it.Stream || !serves(lb) || movedBetween(h, item, it.Stream, bi, li) || !continues(reached, l, li) {
 						continue
 					}
 					if !t.IsZero() && !l.Window.To.Before(t) {
 						found = found || l.PointInTime || l.Window.To.Equal(t)
 						continue
 					}
-					grown = grown || !reached[l.End]
-					reached[l.End] = true
+					if old, ok := reached[l.End]; !ok || li < old {
+						reached[l.End], grown = li, true
+					}
 				}
 			}
 		}
@@ -288,16 +290,9 @@ func (m *model) search(item string, t time.Time, serves func(Backup) bool) (ends
 	return ends, found
 }
 
-func stringOrder(a, b ID) int {
-	if a < b {
-		return -1
-	}
-	return 1
-}
-
-func continues(reached map[Position]bool, l Item) bool {
-	for p := range reached {
-		if l.Begin <= p && p <= l.End {
+func continues(reached map[Position]int, l Item, backup int) bool {
+	for p, oldest := range reached {
+		if l.Begin <= p && (p < l.End || p == l.End && oldest <= backup) {
 			return true
 		}
 	}

@@ -1,7 +1,6 @@
 package backup
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -264,8 +263,6 @@ func linksOf(chains []namedChain) []namedLink {
 			out = append(out, n)
 		}
 	}
-	slices.SortStableFunc(out, func(a, b namedLink) int {
-		return cmp.Or(cmp.Compare(a.item.End, b.item.End), cmp.Compare(a.item.Begin, b.item.Begin), cmp.Compare(a.backup, b.backup))
-	})
+	slices.SortStableFunc(out, func(a, b namedLink) int { return compareLinks(a.chainLink, b.chainLink) })
 	return out
 }

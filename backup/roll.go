@@ -71,12 +71,14 @@ type visit func(*rolled) (pass, stop bool)
 // roll visits every link of s that continues one of the bases or a state reached before, in the order of their ends, each by
 // the way that prefer puts first. All bases stand in s and were left at the same backup.
 //
-// A state serves a link when Begin <= its position <= End. Links are visited by End, so all states that can serve are known by
-// then. Of two states the one further on serves every link the other one would, so the other is only remembered while it
+// A state serves a link when Begin <= its position < End, or when it stands at End and is no newer than the link. Links are visited
+// by End and age, so all states that can serve are known by then. Of two states the one further on serves every link the other one would, so the other is only remembered while it
 // is preferred: ways is ascending in position and descending in preference, and a binary search finds the best way.
 func (s *logStream) roll(bases []*chainBase, prefer func(a, b *rolled) int, v visit) {
 	bases = slices.Clone(bases)
-	slices.SortStableFunc(bases, func(a, b *chainBase) int { return cmp.Compare(a.at(), b.at()) })
+	slices.SortStableFunc(bases, func(a, b *chainBase) int {
+		return cmp.Or(cmp.Compare(a.at(), b.at()), cmp.Compare(a.last.backup, b.last.backup))
+	})
 	var ways []*rolled
 	push := func(r *rolled) {
 		for len(ways) > 0 && prefer(ways[len(ways)-1], r) >= 0 {
@@ -89,10 +91,10 @@ func (s *logStream) roll(bases []*chainBase, prefer func(a, b *rolled) int, v vi
 		if l.backup >= bases[0].left {
 			continue
 		}
-		for ; next < len(bases) && bases[next].at() <= l.item.End; next++ {
+		for ; next < len(bases) && bases[next].serves(l); next++ {
 			push(&rolled{base: bases[next], clock: bases[next].time()})
 		}
-		i := sort.Search(len(ways), func(i int) bool { return ways[i].at() >= l.item.Begin })
+		i := firstAt(ways, l.item.Begin)
 		if i == len(ways) {
 			continue
 		}
@@ -108,6 +110,21 @@ func (s *logStream) roll(bases []*chainBase, prefer func(a, b *rolled) int, v vi
 			push(r)
 		}
 	}
+}
+
+// firstAt is the index of the first way at p or further. It is nearly always among the last, so the search widens from there.
+func firstAt(ways []*rolled, p Position) int {
+	high, step := len(ways), 1
+	for high-step >= 0 && ways[high-step].at() >= p {
+		high, step = high-step, step*2
+	}
+	low := max(0, high-step)
+	return low + sort.Search(high-low, func(i int) bool { return ways[low+i].at() >= p })
+}
+
+// serves reports whether l can follow the base, as far as the end of l goes.
+func (b *chainBase) serves(l *chainLink) bool {
+	return b.at() < l.item.End || b.at() == l.item.End && b.last.backup <= l.backup
 }
 
 // life is a set of bases between which the log runs on: one stream, left at one moment.
@@ -217,9 +234,9 @@ func (ci *chainItem) at(t time.Time) (chain, bool) {
 		if c, ok := stateAt(append([]*chainBase{f}, f.diffs...), t); ok {
 			return c, true
 		}
-		return stateAt(ci.bases, t)
+		break
 	}
-	return chain{}, false
+	return stateAt(ci.bases, t)
 }
 
 func stateAt(bases []*chainBase, t time.Time) (chain, bool) {
@@ -257,7 +274,7 @@ func stateAt(bases []*chainBase, t time.Time) (chain, bool) {
 	return best.chain(t), true
 }
 
-// to is the chain to the end of l, which is its last link, from some of the bases.
+// to is the chain to the end of l from some of the bases: with l as its last link, unless a newer base stands at its end.
 func to(l *chainLink, bases []*chainBase) (chain, bool) {
 	var starts []*chainBase
 	for _, b := range bases {
@@ -266,10 +283,15 @@ func to(l *chainLink, bases []*chainBase) (chain, bool) {
 		}
 	}
 	var best *rolled
+	for _, b := range starts {
+		if r := (&rolled{base: b}); !b.serves(l) && (best == nil || shorter(r, best) < 0) {
+			best = r
+		}
+	}
 	groups, _ := lives(starts)
 	for _, g := range groups {
 		l.stream.roll(g, shorter, func(r *rolled) (pass, stop bool) {
-			if r.link == l && (best == nil || shorter(r, best) < 0) {
+			if r.link == l && (best == nil || best.link == nil || shorter(r, best) < 0) {
 				best = r
 			}
 			return true, r.link == l || r.link.item.End > l.item.End
