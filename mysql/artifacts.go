@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"hash"
+	"hash/crc32"
 	"io"
+	"sync"
 
 	"github.com/quiesce-go/quiesce/backup"
 )
@@ -31,8 +34,8 @@ func (p pipelineStage) create(ctx context.Context, a backup.Artifact) (artifact,
 // material is the use this package makes of one step of a backup.RestoreSet.
 type material interface {
 	open(ctx context.Context, name string) (io.ReadCloser, error)
-	// sizes lists the artifacts with their sizes.
-	sizes() map[string]int64
+	// sums lists the artifacts with their sizes and, where their Meta has one, checksums.
+	sums() map[string]sum
 }
 
 type stepMaterial struct {
@@ -48,12 +51,99 @@ func (m stepMaterial) open(ctx context.Context, name string) (io.ReadCloser, err
 	return m.set.Open(ctx, m.step, e)
 }
 
-func (m stepMaterial) sizes() map[string]int64 {
-	all := make(map[string]int64, len(m.step.Entries))
+func (m stepMaterial) sums() map[string]sum {
+	all := make(map[string]sum, len(m.step.Entries))
 	for _, e := range m.step.Entries {
-		all[e.Name] = e.Size
+		all[e.Name] = sum{e.Size, e.Meta[sumKey]}
 	}
 	return all
+}
+
+// summing is a stage that notes size and checksum of every artifact committed.
+type summing struct {
+	stage
+	mu   sync.Mutex
+	sums map[string]sum
+}
+
+// sumKey is where the checksum also stands in an artifact's Meta.
+const sumKey = "crc32c"
+
+func (s *summing) create(ctx context.Context, a backup.Artifact) (artifact, error) {
+	w, err := s.stage.create(ctx, a)
+	if err != nil {
+		return nil, err
+	}
+	return &summed{artifact: w, s: s, name: a.Name, check: newCRC()}, nil
+}
+
+func newCRC() hash.Hash32 { return crc32.New(crc32.MakeTable(crc32.Castagnoli)) }
+
+type summed struct {
+	artifact
+	s     *summing
+	name  string
+	size  int64
+	check hash.Hash32
+}
+
+func (w *summed) Write(p []byte) (int, error) {
+	n, err := w.artifact.Write(p)
+	w.check.Write(p[:n])
+	w.size += int64(n)
+	return n, err
+}
+
+func (w *summed) Commit() error {
+	v := sum{w.size, fmt.Sprintf("%08x", w.check.Sum32())}
+	w.artifact.Annotate(sumKey, v.CRC)
+	if err := w.artifact.Commit(); err != nil {
+		return err
+	}
+	w.s.mu.Lock()
+	defer w.s.mu.Unlock()
+	w.s.sums[w.name] = v
+	return nil
+}
+
+// checked is material whose artifacts are compared with their sums as they are read.
+type checked struct {
+	material
+	want map[string]sum
+}
+
+func (c checked) open(ctx context.Context, name string) (io.ReadCloser, error) {
+	want, ok := c.want[name]
+	if !ok {
+		return nil, fmt.Errorf("artifact %q is not in the index: %w", name, backup.ErrCorrupt)
+	}
+	r, err := c.material.open(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return &checkedReader{ReadCloser: r, name: name, want: want, check: newCRC()}, nil
+}
+
+type checkedReader struct {
+	io.ReadCloser
+	name  string
+	want  sum
+	size  int64
+	check hash.Hash32
+}
+
+// Read hands out io.EOF only when the whole artifact was what it must be.
+func (r *checkedReader) Read(p []byte) (int, error) {
+	n, err := r.ReadCloser.Read(p)
+	r.check.Write(p[:n])
+	r.size += int64(n)
+	if err != io.EOF {
+		return n, err
+	}
+	if got := (sum{r.size, fmt.Sprintf("%08x", r.check.Sum32())}); got != r.want {
+		return n, fmt.Errorf("%s: %d bytes with checksum %s, the index says %d with %s: %w", r.name, got.Bytes, got.CRC, r.want.Bytes, r.want.CRC, backup.ErrCorrupt)
+	}
+	return n, io.EOF
 }
 
 // put writes a small artifact whole.

@@ -19,6 +19,7 @@ import (
 type run struct {
 	s     *Source
 	st    stage
+	sums  *summing
 	log   *slog.Logger
 	srv   *server
 	sn    *snapshot
@@ -41,7 +42,8 @@ func (s *Source) dump(ctx context.Context, st stage, log *slog.Logger) (*run, er
 	if err != nil {
 		return nil, err
 	}
-	r := &run{s: s, st: st, log: log, srv: srv, known: map[string]bool{}}
+	sums := &summing{stage: st, sums: map[string]sum{}}
+	r := &run{s: s, st: sums, sums: sums, log: log, srv: srv, known: map[string]bool{}}
 	if err := r.list(ctx, coord); err != nil {
 		return nil, err
 	}
@@ -274,6 +276,7 @@ func (r *run) finish(ctx context.Context) error {
 		}
 	}
 	x.Statements = x.statements()
+	x.Artifacts = r.sums.sums
 	x.Warnings = append(slices.Clone(r.sn.warnings), r.warnings...)
 	w, err := r.st.create(ctx, backup.Artifact{Name: indexName, Item: ItemName, Role: backup.RoleControl})
 	if err != nil {

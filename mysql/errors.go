@@ -19,6 +19,8 @@ const (
 	erUnknownDB          = 1049
 	erBadField           = 1054
 	erParse              = 1064
+	erNoSuchUser         = 1133
+	erNoSuchGrant        = 1141
 	erTableAccess        = 1142
 	erNoSuchTable        = 1146
 	erNotAllowedCommand  = 1148

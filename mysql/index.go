@@ -25,7 +25,17 @@ type index struct {
 	Bytes      int64         `json:"bytes"` // of all chunks
 	Warnings   []string      `json:"warnings,omitempty"`
 	Statements int           `json:"statements"` // CREATE statements in all artifacts
-	Complete   bool          `json:"complete"`
+	// Artifacts lists every other artifact of the backup by name.
+	Artifacts map[string]sum `json:"artifacts"`
+	Complete  bool           `json:"complete"`
+}
+
+// sum is what an artifact must be.
+type sum struct {
+	Bytes int64 `json:"bytes"`
+	// CRC is the CRC-32C of the content in hex. The pipeline's digests are stronger, but are taken of what arrived there; this
+	// one is taken of what was read from the server.
+	CRC string `json:"crc32c"`
 }
 
 // Checkpoint is where and what the server was at the snapshot. It is also the item's checkpoint in the manifest.
@@ -170,23 +180,23 @@ type accountEntry struct {
 	Default *span `json:"default,omitempty"`
 }
 
-// artifacts lists every artifact the index answers for, with its exact size where the index knows it, else -1.
-func (x *index) artifacts() map[string]int64 {
-	all := map[string]int64{indexName: -1}
+// names lists every artifact that the entries refer to.
+func (x *index) names() []string {
+	var all []string
 	for _, s := range x.Schemas {
-		all[s.Artifact] = -1
+		all = append(all, s.Artifact)
 		for _, t := range s.Tables {
-			all[t.Artifact] = -1
+			all = append(all, t.Artifact)
 			for _, c := range t.Chunks {
-				all[c.Artifact] = c.Bytes
+				all = append(all, c.Artifact)
 			}
 		}
 		for _, o := range s.Objects {
-			all[o.Artifact] = -1
+			all = append(all, o.Artifact)
 		}
 	}
 	if x.Accounts != nil {
-		all[x.Accounts.Artifact] = -1
+		all = append(all, x.Accounts.Artifact)
 	}
 	return all
 }
@@ -229,6 +239,11 @@ func decodeIndex(r io.Reader) (*index, error) {
 		return nil, fmt.Errorf("%s: not marked complete: %w", indexName, backup.ErrCorrupt)
 	case x.Statements != x.statements():
 		return nil, fmt.Errorf("%s: lists %d statements, its own count is %d: %w", indexName, x.statements(), x.Statements, backup.ErrCorrupt)
+	}
+	for _, name := range x.names() {
+		if _, ok := x.Artifacts[name]; !ok {
+			return nil, fmt.Errorf("%s: %s is referred to and not listed: %w", indexName, name, backup.ErrCorrupt)
+		}
 	}
 	return x, nil
 }

@@ -78,6 +78,7 @@ func (s *Source) restore(ctx context.Context, req backup.RestoreRequest, m mater
 	if r.idx, err = loadIndex(ctx, m); err != nil {
 		return err
 	}
+	r.m = checked{m, r.idx.Artifacts}
 	if err := r.choose(); err != nil {
 		return err
 	}

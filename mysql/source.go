@@ -59,7 +59,10 @@ func FromConfig(cfg *driver.Config, o *Options) (*Source, error) {
 	if err != nil {
 		return nil, &backup.Error{Op: "use the configuration", App: application, Err: err}
 	}
-	return FromDB(sql.OpenDB(con), &opt)
+	db := sql.OpenDB(con)
+	// Nothing is worth keeping between runs, and an idle connection would look like something left behind.
+	db.SetMaxIdleConns(-1)
+	return FromDB(db, &opt)
 }
 
 // FromDB is New for a ready pool of the driver, opened without parseTime. Connections taken from it are closed after use, never put back,

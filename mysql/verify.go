@@ -29,6 +29,7 @@ func verify(ctx context.Context, m material) error {
 	if err != nil {
 		return err
 	}
+	m = checked{m, x.Artifacts}
 	for _, s := range x.Schemas {
 		if err := verifySchema(ctx, m, s); err != nil {
 			return err
@@ -56,36 +57,36 @@ func verify(ctx context.Context, m material) error {
 
 // loadIndex reads the index and compares it with the artifacts that are there. It is the first act of every verify and every restore.
 func loadIndex(ctx context.Context, m material) (*index, error) {
-	have := m.sizes()
-	if _, ok := have[indexName]; !ok {
+	have := m.sums()
+	own, ok := have[indexName]
+	if !ok {
 		return nil, fmt.Errorf("%s is missing: the dump was cut short: %w", indexName, backup.ErrCorrupt)
 	}
-	r, err := m.open(ctx, indexName)
+	b, err := get(ctx, m, indexName)
 	if err != nil {
 		return nil, err
 	}
-	defer r.Close()
-	x, err := decodeIndex(r)
+	check := newCRC()
+	check.Write(b)
+	if got := fmt.Sprintf("%08x", check.Sum32()); own.CRC != "" && own.CRC != got {
+		return nil, fmt.Errorf("%s: checksum %s, want %s: %w", indexName, got, own.CRC, backup.ErrCorrupt)
+	}
+	x, err := decodeIndex(bytes.NewReader(b))
 	if err != nil {
 		return nil, err
-	}
-	// The reader checks the artifact's digest when it meets the end.
-	if _, err := io.Copy(io.Discard, r); err != nil {
-		return nil, fmt.Errorf("read %s: %w", indexName, err)
 	}
 	var wrong []string
-	want := x.artifacts()
-	for name, size := range want {
+	for name, want := range x.Artifacts {
 		got, ok := have[name]
 		switch {
 		case !ok:
 			wrong = append(wrong, fmt.Sprintf("%s is missing", name))
-		case size >= 0 && got != size:
-			wrong = append(wrong, fmt.Sprintf("%s has %d bytes, the index says %d", name, got, size))
+		case got.Bytes != want.Bytes:
+			wrong = append(wrong, fmt.Sprintf("%s has %d bytes, the index says %d", name, got.Bytes, want.Bytes))
 		}
 	}
 	for name := range have {
-		if _, ok := want[name]; !ok && strings.HasSuffix(name, ".tsv") {
+		if _, ok := x.Artifacts[name]; !ok && name != indexName {
 			wrong = append(wrong, fmt.Sprintf("%s is not in the index", name))
 		}
 	}
