@@ -78,11 +78,12 @@ func BenchmarkPlanLatest(b *testing.B) {
 // BenchmarkPlanGap asks for a time in a gap, where every full is tried and the reason is searched.
 func BenchmarkPlanGap(b *testing.B) {
 	benchHistories(b, func(h History, mid, _ time.Time) {
-		h[len(h)/2].Damaged = "scripted"
-		if p := h.Plan(Target{Time: mid}); p.Err() == nil {
+		lost := len(h)/2 + 7
+		h[lost].Damaged = "scripted"
+		if p := h.Plan(Target{Time: mid.Add(7 * 15 * time.Minute)}); p.Err() == nil {
 			b.Fatal("planned through a gap")
 		}
-		h[len(h)/2].Damaged = ""
+		h[lost].Damaged = ""
 	})
 }
 
