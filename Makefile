@@ -6,6 +6,9 @@
 #   make cross   vet and build for other systems
 #   make tools   build the linters pinned below into .cache/bin
 #   make ci      everything, as CI does it
+#
+# The benchmarks are small by default. The sizes that the documents quote:
+#   make bench QUIESCE_BENCH_MIB=2048 QUIESCE_BENCH_STREAM_MIB=51200 QUIESCE_BENCH_ROWS=4000000
 
 GO        ?= go
 BIN       := $(CURDIR)/.cache/bin

@@ -47,7 +47,7 @@ func (e *embedded) run() error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		srv.Start() // returns when the listener is closed, and then always nil
+		_ = srv.Start() // returns when the listener is closed, and then always nil
 	}()
 	e.srv, e.addr, e.done = srv, l.Addr().String(), done
 	return nil
