@@ -106,7 +106,7 @@ func TestPlanPruneReasons(t *testing.T) {
 
 	wide := oneDay().PlanPrune(Policy{Window: 210 * time.Minute}, at("06:00"))
 	assert.Equal(t, []string{"a time in the recovery window needs it"}, because(t, wide, "1"))
-	assert.Equal(t, []string{"it lies in the recovery window"}, because(t, wide, "3"))
+	assert.Contains(t, because(t, wide, "3"), "it lies in the recovery window")
 }
 
 func TestPolicyValidate(t *testing.T) {

@@ -74,7 +74,7 @@ func (ci *chainItem) reaches() []*reach {
 	for _, g := range groups {
 		// The way whose clock is earliest gives the earliest times, and every time another way gives.
 		g[0].stream.roll(g, earlier, func(r *rolled) (pass, stop bool) {
-			from, to := r.prev.clock, r.link.item.Window.To
+			from, to := r.prev.clock, r.link.to
 			switch {
 			case !from.Before(to): // the clock ran backwards, or nothing new
 			case r.link.item.PointInTime && out[len(out)-1].extend(from, to, r):
