@@ -12,7 +12,7 @@ replace github.com/quiesce-go/quiesce => ../..
 
 require (
 	filippo.io/age v1.3.2
-	github.com/sirupsen/logrus v1.8.1
+	github.com/sirupsen/logrus v1.9.3
 	github.com/stretchr/testify v1.12.1
 	gocloud.dev v0.47.0
 	golang.org/x/term v0.45.0
