@@ -48,7 +48,7 @@ func (r *run) meta() map[string]string {
 	}
 	m := map[string]string{
 		"flavour": string(cp.Flavour), "version": cp.Version, "lock": string(cp.Lock), "schemas": strconv.Itoa(len(r.idx.Schemas)),
-		"tables": strconv.Itoa(tables), "rows": strconv.FormatInt(r.idx.Rows, 10), "connections": strconv.Itoa(len(r.sn.readers)),
+		"tables": strconv.Itoa(tables), "rows": strconv.FormatInt(r.idx.Rows, 10), "connections": strconv.Itoa(r.sn.opened),
 	}
 	if cp.File != "" {
 		m["binlog"] = fmt.Sprintf("%s:%d", cp.File, cp.Pos)

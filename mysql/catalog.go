@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/quiesce-go/quiesce/mysql/internal/sqltext"
 )
 
 // table is what must be known of a table to read it.
@@ -123,7 +125,7 @@ func (c *session) engines(ctx context.Context) (map[string]bool, error) {
 }
 
 // describe fills in columns, keys and partitions of the catalog's tables.
-func (c *session) describe(ctx context.Context, cat *catalog) error {
+func (c *session) describe(ctx context.Context, srv *server, cat *catalog) error {
 	byName := map[string]*table{}
 	for _, t := range cat.tables {
 		byName[t.name] = t
@@ -147,10 +149,32 @@ func (c *session) describe(ctx context.Context, cat *catalog) error {
 			generated: strings.Contains(strings.ReplaceAll(extra, "DEFAULT_GENERATED", ""), "GENERATED") || strings.Contains(extra, "PERSISTENT"),
 		})
 	}
+	if srv.reduced {
+		return c.describeReduced(ctx, cat)
+	}
 	if err := c.keys(ctx, cat.schema, where, byName); err != nil {
 		return err
 	}
 	return c.partitions(ctx, cat.schema, where, byName)
+}
+
+// describeReduced finds the generated columns in the text of the tables, for servers whose information_schema does not tell. Such tables are read
+// in one piece.
+func (c *session) describeReduced(ctx context.Context, cat *catalog) error {
+	for _, t := range cat.tables {
+		row, _, err := c.one(ctx, "SHOW CREATE TABLE "+qualified(t.schema, t.name))
+		if err != nil {
+			return c.src.fail(ctx, "read the definition of", t.String(), err)
+		}
+		def, err := sqltext.ParseTable(row.get("create table"))
+		if err != nil {
+			return c.src.fail(ctx, "read the definition of", t.String(), err)
+		}
+		for i := range t.columns {
+			t.columns[i].generated = t.columns[i].generated || slices.Contains(def.Generated(), t.columns[i].name)
+		}
+	}
+	return nil
 }
 
 // keys picks the key every table is cut by: the primary key, else the unique key over NOT NULL columns that begins with an integer

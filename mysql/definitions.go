@@ -156,6 +156,10 @@ func (r *run) program(ctx context.Context, schema string, o *objectEntry, row ro
 		SQLMode: row.get("sql_mode"), TimeZone: row.get("time_zone"), Charset: row.get("character_set_client"),
 		Collation: row.get("collation_connection"), DatabaseCollation: row.get("database collation"),
 	}
+	if r.srv.reduced {
+		// It reports the session's charset instead of the object's.
+		o.Session = settings{SQLMode: o.Session.SQLMode, TimeZone: o.Session.TimeZone}
+	}
 	var err error
 	o.Create, err = r.writeScript(ctx, o.Artifact, script{what: string(o.Kind) + " " + qualified(schema, o.Name), use: schema, set: o.Session,
 		create: create, body: o.Kind != viewObject})

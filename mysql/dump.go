@@ -44,6 +44,9 @@ func (s *Source) dump(ctx context.Context, st stage, log *slog.Logger) (*run, er
 	}
 	sums := &summing{stage: st, sums: map[string]sum{}}
 	r := &run{s: s, st: sums, sums: sums, log: log, srv: srv, known: map[string]bool{}}
+	if srv.reduced {
+		r.warn("this server is only part of a MySQL: no lock, no promise of consistency, and routines and accounts cannot be read from it")
+	}
 	if err := r.list(ctx, coord); err != nil {
 		return nil, err
 	}
@@ -117,7 +120,7 @@ func (r *run) readLocked(ctx context.Context, todo []*table) error {
 		if !slices.ContainsFunc(cat.tables, func(t *table) bool { return !t.transactions }) {
 			continue
 		}
-		if err := c.describe(ctx, cat); err != nil {
+		if err := c.describe(ctx, r.srv, cat); err != nil {
 			return err
 		}
 	}
@@ -147,7 +150,7 @@ func (r *run) everything(ctx context.Context) error {
 	}
 	q := newQueue()
 	for _, cat := range r.cats {
-		if err := r.sn.coord.describe(ctx, cat); err != nil {
+		if err := r.sn.coord.describe(ctx, r.srv, cat); err != nil {
 			return err
 		}
 		for _, t := range cat.tables {

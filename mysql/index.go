@@ -60,6 +60,8 @@ type Checkpoint struct {
 	Time time.Time `json:"time"`
 	// Lock is how the snapshot was made: backup-stage, read-lock, compare or single.
 	Lock LockMode `json:"lock"`
+	// Reduced: the server is only part of a MySQL, such as the embedded go-mysql-server; it promises no consistency.
+	Reduced bool `json:"reduced,omitempty"`
 	// Source is where this server stood as a replica: file, position and GTIDs of its source.
 	Source *ReplicaPosition `json:"source,omitempty"`
 }

@@ -96,10 +96,10 @@ func (r *restoring) adapt(o *objectTarget, ren sqltext.Rename) error {
 		return nil
 	}
 	var err error
-	switch o.Kind {
-	case sequenceObject:
+	switch {
+	case o.Kind == sequenceObject:
 		o.create = ren.Table(o.create)
-	case viewObject:
+	case o.Kind == viewObject && !r.idx.Server.Reduced: // there a view's text is what somebody typed
 		o.create, err = ren.View(o.create)
 	default:
 		if ren.InStrings(o.create, mode) {

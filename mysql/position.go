@@ -120,7 +120,7 @@ func (c *session) now(ctx context.Context) (time.Time, error) {
 func (srv *server) checkpoint(p place, at time.Time, lock LockMode) Checkpoint {
 	cp := Checkpoint{
 		Flavour: srv.flavour, Version: srv.version, ServerID: srv.vars["server_id"], ServerUUID: srv.vars["server_uuid"],
-		File: p.file, Pos: p.pos, GTID: p.gtid, LowerCase: srv.vars["lower_case_table_names"], Time: at, Lock: lock,
+		File: p.file, Pos: p.pos, GTID: p.gtid, LowerCase: srv.vars["lower_case_table_names"], Time: at, Lock: lock, Reduced: srv.reduced,
 	}
 	if cp.ServerUUID == "" {
 		cp.ServerUUID = srv.vars["server_uid"]

@@ -16,6 +16,7 @@ type snapshot struct {
 	srv      *server
 	coord    *session // holds locks; reads definitions
 	readers  []*session
+	opened   int // how many they are, kept after they are closed
 	lock     LockMode
 	at       place
 	time     time.Time
@@ -36,6 +37,7 @@ func (s *Source) takeSnapshot(ctx context.Context, coord *session, srv *server, 
 	for i, mode := range s.modes(srv) {
 		err := sn.try(ctx, mode, locked)
 		if err == nil {
+			sn.opened = len(sn.readers)
 			return sn, nil
 		}
 		sn.drop(ctx)

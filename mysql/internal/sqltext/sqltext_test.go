@@ -52,6 +52,9 @@ func TestParseTableKeepsWhatAutoIncrementNeeds(t *testing.T) {
 		require.NoError(t, err, name)
 		assert.Equal(t, c.want, tab.Indexes(), name)
 	}
+	tab, err := ParseTable("CREATE TABLE `t` (`a` int DEFAULT 1, `g` int GENERATED ALWAYS AS (`a`) STORED, `GENERATED` int)")
+	require.NoError(t, err)
+	assert.Equal(t, []string{"g"}, tab.Generated())
 	for _, bad := range []string{"", "CREATE TABLE `x`", "CREATE TABLE `x` (`a` int, KEY (`a`", "SELECT (1)"} {
 		_, err := ParseTable(bad)
 		require.Error(t, err, bad)

@@ -11,8 +11,9 @@ type Table struct {
 	items []item
 	tail  string // from the closing parenthesis on
 
-	auto    string // the AUTO_INCREMENT column
-	primary bool
+	auto      string // the AUTO_INCREMENT column
+	primary   bool
+	generated []string
 }
 
 type itemKind int
@@ -75,8 +76,11 @@ func (t *Table) add(sql string, toks []Token) {
 	switch it.kind {
 	case column:
 		for _, k := range toks[1:] {
-			if k.Is("AUTO_INCREMENT") {
+			switch {
+			case k.Is("AUTO_INCREMENT"):
 				t.auto = toks[0].Name()
+			case k.Is("GENERATED"):
+				t.generated = append(t.generated, toks[0].Name())
 			}
 		}
 	case primaryKey:
@@ -107,6 +111,9 @@ func classify(toks []Token) itemKind {
 	}
 	return column // a CHECK, a PERIOD: they stay with the columns
 }
+
+// Generated lists the columns that the server computes.
+func (t *Table) Generated() []string { return t.generated }
 
 // keyColumns lists the names in the first parenthesis of a key.
 func keyColumns(toks []Token) []string {
