@@ -3,6 +3,9 @@ package backup_test
 import (
 	"bytes"
 	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -22,7 +25,7 @@ var harms = []harm{
 	{"first bit flipped", func(b, _ []byte) []byte { b[0] ^= 1; return b }},
 	{"middle bit flipped", func(b, _ []byte) []byte { b[len(b)/2] ^= 0x20; return b }},
 	{"last bit flipped", func(b, _ []byte) []byte { b[len(b)-1] ^= 0x80; return b }},
-	{"last two bytes lost", func(b, _ []byte) []byte { return b[:len(b)-2] }},
+	{"last byte lost", func(b, _ []byte) []byte { return b[:len(b)-1] }},
 	{"cut in half", func(b, _ []byte) []byte { return b[:len(b)/2] }},
 	{"empty", func([]byte, []byte) []byte { return nil }},
 	{"doubled", func(b, _ []byte) []byte { return append(b, b...) }},
@@ -51,6 +54,56 @@ func TestDamageIsFoundAndNamed(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A header decides what a restore does. Whichever bit of it flips, the backup counts as damaged and no plan uses it.
+func TestAnyBitOfAManifestMatters(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, false)
+	m := w.backup(t, backup.Full)
+	key := worldJob + "/manifests/" + string(m.ID) + ".json"
+	body, ok := w.mem.Object(key)
+	require.True(t, ok)
+	p := w.pipeline(t)
+	for i := range body {
+		w.mem.Damage(key, func([]byte) []byte {
+			flipped := bytes.Clone(body)
+			flipped[i] ^= 1 << (i % 8)
+			return flipped
+		})
+		h, err := p.History(t.Context())
+		require.NoError(t, err)
+		require.Len(t, h, 1)
+		require.NotEmpty(t, h[0].Damaged, "byte %d", i)
+		_, err = p.Plan(t.Context(), backup.Target{})
+		require.ErrorIs(t, err, backup.ErrRefused, "byte %d", i)
+	}
+}
+
+// The line of doc/format.md that checks a header with stock tools does.
+func TestStockToolsCheckAManifest(t *testing.T) {
+	t.Parallel()
+	for _, tool := range []string{"sh", "sed", "sha256sum"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skip(err)
+		}
+	}
+	doc, err := os.ReadFile("../doc/format.md")
+	require.NoError(t, err)
+	_, line, ok := strings.Cut(string(doc), "| `self` |")
+	require.True(t, ok)
+	line = line[strings.Index(line, "`sed")+1:]
+	line = line[:strings.IndexByte(line, '`')]
+
+	w := newWorld(t, false)
+	m := w.backup(t, backup.Full)
+	body, _ := w.mem.Object(worldJob + "/manifests/" + string(m.ID) + ".json")
+	name := filepath.Join(t.TempDir(), "m.json")
+	require.NoError(t, os.WriteFile(name, body, 0o600))
+	line = strings.NewReplacer("<id>.json", name, `\|`, "|").Replace(line)
+	out, err := exec.CommandContext(t.Context(), "sh", "-c", line).CombinedOutput()
+	require.NoError(t, err, "%s: %s", line, out)
+	require.Equal(t, m.Self.String(), strings.Fields(string(out))[0])
 }
 
 func (w *world) harm(t *testing.T, key string, other []byte, h harm) {

@@ -2,7 +2,6 @@ package backup
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -162,12 +161,12 @@ func (p *Pipeline) whyNotResume(ctx context.Context, l *leftover) (why, err erro
 // be suspended: when it wakes, its manifest is refused.
 func (s *session) bury(ctx context.Context, id ID) error {
 	key := s.p.keys.manifest(id)
-	grave, err := json.MarshalIndent(Manifest{Format: FormatVersion, ID: id, Job: s.p.cfg.Job, Fence: s.lease.fence(),
-		Abandoned: fmt.Sprintf("run ended without a manifest; buried under lease %d", s.lease.fence())}, "", "  ")
+	grave, err := encodeManifest(&Manifest{Format: FormatVersion, ID: id, Job: s.p.cfg.Job, Fence: s.lease.fence(),
+		Abandoned: fmt.Sprintf("run ended without a manifest; buried under lease %d", s.lease.fence())})
 	if err != nil {
 		return err
 	}
-	err = s.p.vault.putIfAbsent(ctx, key, append(grave, '\n'))
+	err = s.p.vault.putIfAbsent(ctx, key, grave)
 	if errors.Is(err, fs.ErrExist) {
 		m, err := s.p.manifest(ctx, id)
 		if err != nil {
