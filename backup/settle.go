@@ -43,7 +43,7 @@ func (p *Pipeline) leftovers(ctx context.Context) (leftovers, error) {
 		}
 		l := leftover{dir: d, lock: lock}
 		// Without a readable journal the stage says nothing and is only fit to be removed.
-		readJournal(d.Path, func(r record) error {
+		_, _ = readJournal(d.Path, func(r record) error {
 			if r.Run != nil {
 				l.run = *r.Run
 			}
