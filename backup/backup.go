@@ -263,7 +263,7 @@ func (s *session) perform(ctx context.Context, r *run) (*Manifest, error) {
 		err = r.sourceDone(res)
 	}
 	if err != nil {
-		err = firstCause(r, runCtx, err)
+		err = firstCause(runCtx, r, err)
 		return nil, errors.Join(err, s.undo(ctx, r, res.Pending, err))
 	}
 	result := resultRecord{Items: res.Items, Meta: res.Meta, Warnings: res.Warnings}
@@ -279,7 +279,7 @@ func (s *session) perform(ctx context.Context, r *run) (*Manifest, error) {
 }
 
 // firstCause prefers the failure that made the source stop over the source's own words about a cancelled context.
-func firstCause(r *run, ctx context.Context, err error) error {
+func firstCause(ctx context.Context, r *run, err error) error {
 	for _, cause := range []error{r.ship.failure(), context.Cause(ctx)} {
 		if cause != nil && !errors.Is(err, cause) {
 			return fmt.Errorf("%w (the source stopped: %w)", cause, err)

@@ -45,7 +45,6 @@ func taken(id ID, kind Kind, items ...Item) Backup {
 }
 
 func damaged(b Backup, why string) Backup { b.Damaged = why; return b }
-func proven(b Backup, p Proof) Backup     { b.Proof = p; return b }
 func failed(name, why string) Item        { return Item{Name: name, Kind: Full, Error: why} }
 
 func copyOnly(it Item) Item { it.CopyOnly = true; return it }
@@ -360,8 +359,7 @@ func roundTrip(t *testing.T, v any) {
 	t.Helper()
 	first, err := json.Marshal(v)
 	require.NoError(t, err)
-	var check func(out any)
-	check = func(out any) {
+	check := func(out any) {
 		require.NoError(t, json.Unmarshal(first, out))
 		again, err := json.Marshal(out)
 		require.NoError(t, err)

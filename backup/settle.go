@@ -43,7 +43,7 @@ func (p *Pipeline) leftovers(ctx context.Context) (leftovers, error) {
 		}
 		l := leftover{dir: d, lock: lock}
 		// Without a readable journal the stage says nothing and is only fit to be removed.
-		readJournal(d.Path, func(r record) error {
+		_, _ = readJournal(d.Path, func(r record) error {
 			if r.Run != nil {
 				l.run = *r.Run
 			}
@@ -169,6 +169,9 @@ func (s *session) bury(ctx context.Context, id ID) error {
 	err = s.p.vault.putIfAbsent(ctx, key, grave)
 	if errors.Is(err, fs.ErrExist) {
 		m, err := s.p.manifest(ctx, id)
+		if errors.Is(err, ErrCorrupt) {
+			return nil // it was sealed and is damaged now, which the history says; its parts are evidence
+		}
 		if err != nil {
 			return err
 		}

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// accountsRestore brings users, roles and grants back in two acts: accounts first, because objects name them as definers; grants last, because
-// they name objects.
+// accountsRestore brings users, roles and grants back: accounts first, because objects name them as definers; grants as soon as
+// what they name is there.
 type accountsRestore struct {
 	r    *restoring
 	list []accountBack
@@ -92,24 +92,37 @@ func (a *accountsRestore) create(ctx context.Context, c *session) error {
 	return nil
 }
 
-// grant gives the rights back. A grant for something that is not there, because it was left out of the backup, is a warning.
-func (a *accountsRestore) grant(ctx context.Context, c *session) {
-	run := func(x accountBack, q string) {
-		if err := c.exec(ctx, q); err != nil {
-			a.r.log.Warn("a grant could not be given", "account", x.name(), "statement", q, "err", err)
-		}
-	}
-	for _, x := range a.list {
+// grant gives back the rights that can be given by now and keeps the others for the next call: a grant on everything or a schema needs
+// nothing, one on a table needs the table, and a view can be made only when its definer has the rights it uses. On the last call a grant for
+// something that is not there, because it was left out of the backup, is a warning.
+func (a *accountsRestore) grant(ctx context.Context, c *session, last bool) {
+	for i := range a.list {
+		x := &a.list[i]
 		if x.skip {
 			continue
 		}
-		for _, g := range x.grants {
-			run(x, g)
+		var later []string
+		for _, q := range x.grants {
+			err := c.exec(ctx, q)
+			if err == nil {
+				continue
+			}
+			later = append(later, q)
+			if last {
+				a.r.log.Warn("a grant could not be given", "account", x.name(), "statement", q, "err", err)
+			}
 		}
+		x.grants = later
+	}
+	if !last {
+		return
 	}
 	for _, x := range a.list {
-		if !x.skip && x.defaults != "" {
-			run(x, x.defaults)
+		if x.skip || x.defaults == "" {
+			continue
+		}
+		if err := c.exec(ctx, x.defaults); err != nil {
+			a.r.log.Warn("default roles could not be set", "account", x.name(), "err", err)
 		}
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/quiesce-go/quiesce/backup"
@@ -131,9 +133,7 @@ func (r *run) views(ctx context.Context, c *session, cat *catalog, e *schemaEntr
 		if err != nil {
 			return r.s.fail(ctx, "read the definition of", "view "+cat.schema+"."+name, err)
 		}
-		// The text of a view that stands on something that is gone comes with a warning.
-		if n, err := c.text(ctx, "SELECT @@warning_count"); err == nil && n != "0" && n != "" {
-			o.Invalid = true
+		if o.Invalid = c.warnedOf(ctx, erViewInvalid); o.Invalid {
 			r.warn(fmt.Sprintf("view %s.%s does not work on the server: it refers to something that is gone or not allowed", cat.schema, name))
 		}
 		if err := r.program(ctx, cat.schema, o, row, "create view"); err != nil {
@@ -142,6 +142,12 @@ func (r *run) views(ctx context.Context, c *session, cat *catalog, e *schemaEntr
 		e.Objects = append(e.Objects, o)
 	}
 	return nil
+}
+
+// warnedOf reports whether the last statement came with that warning.
+func (c *session) warnedOf(ctx context.Context, number int) bool {
+	rs, err := c.rows(ctx, "SHOW WARNINGS")
+	return err == nil && slices.ContainsFunc(rs, func(r row) bool { return r.get("code") == strconv.Itoa(number) })
 }
 
 // program writes an object whose text somebody typed, with the session it was typed in.

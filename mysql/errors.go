@@ -14,24 +14,20 @@ import (
 
 // Numbers of server errors that change what is done. Names as in the vendors' error message references.
 const (
-	erDBAccessDenied     = 1044
-	erAccessDenied       = 1045
-	erUnknownDB          = 1049
-	erBadField           = 1054
-	erParse              = 1064
-	erNoSuchUser         = 1133
-	erNoSuchGrant        = 1141
-	erTableAccess        = 1142
-	erNoSuchTable        = 1146
-	erNotAllowedCommand  = 1148
-	erUnknownVariable    = 1193
-	erLockWait           = 1205
-	erSpecificAccess     = 1227
-	erNoReferencedRow    = 1305 // function or procedure does not exist
-	erViewInvalid        = 1356
-	erTableDefChanged    = 1412
-	erNetPacketTooLarge  = 1153
-	erLoadInfileDisabled = 3948
+	erDBAccessDenied    = 1044
+	erAccessDenied      = 1045
+	erUnknownDB         = 1049
+	erParse             = 1064
+	erNoSuchUser        = 1133
+	erNoSuchGrant       = 1141
+	erTableAccess       = 1142
+	erNoSuchTable       = 1146
+	erUnknownVariable   = 1193
+	erLockWait          = 1205
+	erSpecificAccess    = 1227
+	erViewInvalid       = 1356
+	erTableDefChanged   = 1412
+	erNetPacketTooLarge = 1153
 )
 
 // number is the server's error number in err, or 0.

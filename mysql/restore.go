@@ -223,7 +223,7 @@ func (r *restoring) compatible() error {
 }
 
 // run changes the server. The order is forced: rows before triggers, which would fire; indexes after rows, which is faster; functions before views that call them;
-// accounts before objects that name them, grants after the objects they are for.
+// accounts before objects that name them.
 func (r *restoring) run(ctx context.Context, c *session) error {
 	var acc *accountsRestore
 	if r.accounts && r.idx.Accounts != nil && !r.srv.reduced {
@@ -235,9 +235,15 @@ func (r *restoring) run(ctx context.Context, c *session) error {
 			return err
 		}
 	}
+	grant := func(ctx context.Context, c *session) error {
+		if acc != nil {
+			acc.grant(ctx, c, false)
+		}
+		return nil
+	}
 	for _, step := range []func(context.Context, *session) error{
-		r.clear, r.makeSchemas, r.makeSequences, r.makeTables, r.load, r.makeForeignKeys,
-		r.makeRoutines, r.makeViews, r.makeTriggers, r.makeEvents,
+		r.clear, r.makeSchemas, grant, r.makeSequences, r.makeTables, r.load, r.makeForeignKeys,
+		r.makeRoutines, grant, r.makeViews, r.makeTriggers, r.makeEvents,
 	} {
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
@@ -247,9 +253,9 @@ func (r *restoring) run(ctx context.Context, c *session) error {
 		}
 	}
 	if acc != nil {
-		acc.grant(ctx, c)
+		acc.grant(ctx, c, true)
 	}
-	r.log.Info("restored", "app", application, "instance", r.s.instance, "schemas", len(r.targets), "rows", r.rows())
+	r.log.Info("restored", "schemas", len(r.targets), "rows", r.rows())
 	return context.Cause(ctx)
 }
 

@@ -3,6 +3,7 @@ package mysql
 import (
 	"bufio"
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"io"
 
@@ -15,16 +16,31 @@ import (
 // escapes holds, for the bytes that cannot stand in a field, what follows the backslash.
 var escapes = [256]byte{'\t': 't', '\n': 'n', '\\': '\\', 0: '0'}
 
-// appendField appends v as the content of a field.
+// appendField appends v as the content of a field. Most values hold nothing to escape, so eight bytes are looked at together.
 func appendField(dst, v []byte) []byte {
-	start := 0
-	for i, c := range v {
-		if e := escapes[c]; e != 0 {
-			dst = append(append(dst, v[start:i]...), '\\', e)
-			start = i + 1
+	start, i := 0, 0
+	for i < len(v) {
+		if len(v)-i >= 8 && plain(binary.LittleEndian.Uint64(v[i:])) {
+			i += 8
+			continue
+		}
+		for end := min(i+8, len(v)); i < end; i++ {
+			if e := escapes[v[i]]; e != 0 {
+				dst = append(append(dst, v[start:i]...), '\\', e)
+				start = i + 1
+			}
 		}
 	}
 	return append(dst, v[start:]...)
+}
+
+// plain reports whether none of the eight bytes in w needs an escape. It may say no for nothing, when a byte is below 0x0b.
+func plain(w uint64) bool {
+	const ones, tops = 0x0101010101010101, 0x8080808080808080
+	low := (w - ones*('\n'+1)) &^ w // top bit set where a byte is at most '\n'
+	x := w ^ ones*'\\'
+	back := (x - ones) &^ x // top bit set where a byte is a backslash
+	return (low|back)&tops == 0
 }
 
 // unescape appends to dst what the field stands for; null is true for \N alone.

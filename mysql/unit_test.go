@@ -49,6 +49,33 @@ func FuzzFields(f *testing.F) {
 	})
 }
 
+func TestEveryByteAtEveryPlaceIsEscaped(t *testing.T) {
+	t.Parallel()
+	for c := range 256 {
+		for at := range 20 {
+			for _, fill := range []byte{'a', 0xff, 0x80, 0x0b, '\\', 0} {
+				v := bytes.Repeat([]byte{fill}, 20)
+				v[at] = byte(c)
+				f := appendField(nil, v)
+				require.False(t, bytes.ContainsAny(f, "\t\n\x00"), "byte %d at %d among %d: %q", c, at, fill, f)
+				back, null, err := unescape(nil, f)
+				require.NoError(t, err)
+				require.False(t, null)
+				require.Equal(t, v, back)
+			}
+		}
+	}
+}
+
+func BenchmarkAppendField(b *testing.B) {
+	v := bytes.Repeat([]byte("83868641912-"), 10)
+	dst := make([]byte, 0, 256)
+	b.SetBytes(int64(len(v)))
+	for b.Loop() {
+		dst = appendField(dst[:0], v)
+	}
+}
+
 func TestLinesLongAndCut(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 1<<20)
