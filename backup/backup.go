@@ -65,6 +65,12 @@ func (p *Pipeline) backup(ctx context.Context, id ID, kind Kind) (m *Manifest, e
 		return nil, err
 	}
 	defer stages.unlock()
+	if p.cfg.Stager != nil {
+		// What a killed restore left is the application in plain text, and the next restore may be years away.
+		if err := p.sweepRestores(ctx, p.restoreJob()); err != nil {
+			return nil, err
+		}
+	}
 	err = p.hold(ctx, []ID{id}, stages, func(ctx context.Context, s *session, orphans []ID) error {
 		s.id = id
 		m, err = s.backup(ctx, kind, stages, orphans)
@@ -257,7 +263,7 @@ func (s *session) perform(ctx context.Context, r *run) (*Manifest, error) {
 		err = r.sourceDone(res)
 	}
 	if err != nil {
-		err = firstCause(r, runCtx, err)
+		err = firstCause(runCtx, r, err)
 		return nil, errors.Join(err, s.undo(ctx, r, res.Pending, err))
 	}
 	result := resultRecord{Items: res.Items, Meta: res.Meta, Warnings: res.Warnings}
@@ -273,7 +279,7 @@ func (s *session) perform(ctx context.Context, r *run) (*Manifest, error) {
 }
 
 // firstCause prefers the failure that made the source stop over the source's own words about a cancelled context.
-func firstCause(r *run, ctx context.Context, err error) error {
+func firstCause(ctx context.Context, r *run, err error) error {
 	for _, cause := range []error{r.ship.failure(), context.Cause(ctx)} {
 		if cause != nil && !errors.Is(err, cause) {
 			return fmt.Errorf("%w (the source stopped: %w)", cause, err)

@@ -3,10 +3,8 @@ package backup
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"slices"
 	"strings"
@@ -103,37 +101,6 @@ func (p *Pipeline) manifest(ctx context.Context, id ID) (*Manifest, error) {
 		return nil, err
 	}
 	return decodeManifest(data, id, p.cfg.Job)
-}
-
-func decodeManifest(data []byte, id ID, job string) (*Manifest, error) {
-	var m Manifest
-	if err := json.Unmarshal(data, &m); err != nil {
-		return nil, fmt.Errorf("manifest %s: %w: %w", id, ErrCorrupt, err)
-	}
-	switch {
-	case m.Format > FormatVersion:
-		return nil, fmt.Errorf("manifest %s: %w: format %d is newer than this program, which reads up to %d", id, ErrCorrupt, m.Format, FormatVersion)
-	case m.Format < 1 || m.ID != id || m.Job != job:
-		return nil, fmt.Errorf("manifest %s: %w: it names itself %q of job %q, format %d", id, ErrCorrupt, m.ID, m.Job, m.Format)
-	}
-	if m.Abandoned != "" {
-		return &m, nil
-	}
-	for _, it := range m.Items {
-		if err := it.validate(); err != nil {
-			return nil, fmt.Errorf("manifest %s: %w: %w", id, ErrCorrupt, err)
-		}
-	}
-	return &m, nil
-}
-
-func encodeManifest(m *Manifest) ([]byte, Digest, error) {
-	data, err := json.MarshalIndent(m, "", "  ")
-	if err != nil {
-		return nil, Digest{}, fmt.Errorf("encode manifest: %w", err)
-	}
-	data = append(data, '\n')
-	return data, sha256.Sum256(data), nil
 }
 
 // readMarks adds to h what was learned after the manifests were written. Proof levels stand in the keys, so that listing is enough.

@@ -73,6 +73,9 @@ type logStream struct {
 type chainLink struct {
 	chainRecord
 	stream *logStream
+	// Copies of what every search reads, so that it need not touch the manifests.
+	begin, end Position
+	to         time.Time
 }
 
 // chain is one way to a state.
@@ -146,7 +149,7 @@ func (ix *chainIndex) add(r chainRecord, serves bool) {
 		}
 	case Log:
 		s := ix.stream(r.item.Stream)
-		l := &chainLink{r, s}
+		l := &chainLink{r, s, r.item.Begin, r.item.End, r.item.Window.To}
 		if serves {
 			s.links = append(s.links, l)
 		} else {
@@ -229,12 +232,12 @@ func sortLinks(links []*chainLink) {
 
 // compareLinks puts links in the order they are applied.
 func compareLinks(a, b *chainLink) int {
-	return cmp.Or(cmp.Compare(a.item.End, b.item.End), cmp.Compare(a.backup, b.backup), cmp.Compare(a.item.Begin, b.item.Begin))
+	return cmp.Or(cmp.Compare(a.end, b.end), cmp.Compare(a.backup, b.backup), cmp.Compare(a.begin, b.begin))
 }
 
 // linksFrom is the index of the first link that ends at p or later.
 func linksFrom(links []*chainLink, p Position) int {
-	return sort.Search(len(links), func(i int) bool { return links[i].item.End >= p })
+	return sort.Search(len(links), func(i int) bool { return links[i].end >= p })
 }
 
 // Anchors returns, per item, what a new link can build on. See Anchor.

@@ -99,7 +99,7 @@ func cleanElement(elem string) string {
 	s := b.String()
 	if len(s) > maxElement {
 		h := sha256.Sum256([]byte(elem))
-		return s[:maxElement-18] + "~" + hex.EncodeToString(h[:8])
+		return s[:maxElement-17] + "~" + hex.EncodeToString(h[:8])
 	}
 	if digits {
 		s += "~"

@@ -11,7 +11,7 @@ import (
 // FuzzPlan lives random lives of the model, loses manifests, and holds every plan against the true states and against an
 // exhaustive search for a chain.
 func FuzzPlan(f *testing.F) {
-	for seed := range uint64(60) {
+	for seed := range uint64(30) {
 		f.Add(seed, uint8(6+seed%40), seed%3 == 0)
 	}
 	f.Fuzz(func(t *testing.T, seed uint64, ticks uint8, jumps bool) {

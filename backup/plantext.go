@@ -122,7 +122,7 @@ func (p RestorePlan) subject() string {
 			names[i] += " as " + s.As
 		}
 	}
-	return strings.Join(names, ", ") + " of " + job
+	return strings.Join(names, ", ") + " from " + job
 }
 
 func (t Target) moment() string {

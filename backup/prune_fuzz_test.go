@@ -10,7 +10,7 @@ import (
 
 // FuzzPrune prunes random histories of the model by random policies and checks what PlanPrune promises.
 func FuzzPrune(f *testing.F) {
-	for seed := range uint64(60) {
+	for seed := range uint64(30) {
 		f.Add(seed, uint8(6+seed%40), seed%3 == 0)
 	}
 	f.Fuzz(func(t *testing.T, seed uint64, ticks uint8, jumps bool) {

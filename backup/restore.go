@@ -7,8 +7,11 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/quiesce-go/quiesce/internal/filelock"
 )
 
 func pathElements(rel string) []string { return strings.Split(rel, "/") }
@@ -72,18 +75,11 @@ func (p *Pipeline) withSet(ctx context.Context, plan *RestorePlan, ph Phase, fn 
 	id := NewID(p.cfg.Now(), "")
 	m := newMeter(p, id)
 	m.enter(ph)
-	var dir StageDir
-	if p.cfg.Stager != nil {
-		// Its own job keeps it apart from the stages of runs, which a backup looks through for dead ones.
-		if dir, err = p.cfg.Stager.Stage(ctx, restoreStage(p.cfg.Job), id); err != nil {
-			return err
-		}
-		defer func() {
-			clean, done := p.cleanup(ctx)
-			defer done()
-			err = errors.Join(err, p.cfg.Stager.Release(clean, dir))
-		}()
+	dir, release, err := p.restoreStage(ctx, id)
+	if err != nil {
+		return err
 	}
+	defer func() { err = errors.Join(err, release()) }()
 	set, err := p.newRestoreSet(ctx, plan.Steps, dir, m)
 	if err != nil {
 		return err
@@ -97,4 +93,49 @@ func (p *Pipeline) withSet(ctx context.Context, plan *RestorePlan, ph Phase, fn 
 	return err
 }
 
-func restoreStage(job string) string { return job + "~restore" }
+// restoreStage makes a stage for fetched files and removes those of restores that died. Its own job keeps it apart from the stages of runs.
+func (p *Pipeline) restoreStage(ctx context.Context, id ID) (dir StageDir, release func() error, err error) {
+	if p.cfg.Stager == nil {
+		return StageDir{}, func() error { return nil }, nil
+	}
+	job := p.restoreJob()
+	if err := p.sweepRestores(ctx, job); err != nil {
+		return StageDir{}, nil, err
+	}
+	if dir, err = p.cfg.Stager.Stage(ctx, job, id); err != nil {
+		return StageDir{}, nil, err
+	}
+	lock, err := takeLock(ctx, dir)
+	release = func() error {
+		clean, done := p.cleanup(ctx)
+		defer done()
+		return errors.Join(lock.Release(), p.cfg.Stager.Release(clean, dir))
+	}
+	if err != nil {
+		return StageDir{}, nil, errors.Join(err, release())
+	}
+	return dir, release, nil
+}
+
+func (p *Pipeline) restoreJob() string { return p.cfg.Job + "~restore" }
+
+// sweepRestores leaves young stages alone: their restore may not have got to its lock yet.
+func (p *Pipeline) sweepRestores(ctx context.Context, job string) error {
+	dirs, err := p.cfg.Stager.Leftovers(ctx, job)
+	if err != nil {
+		return err
+	}
+	for _, d := range dirs {
+		if t, err := d.ID.Time(); err != nil || p.cfg.Now().Sub(t) < time.Minute {
+			continue
+		}
+		lock, err := filelock.Take(filepath.Join(d.Path, lockName))
+		if err != nil {
+			continue
+		}
+		if err := errors.Join(lock.Release(), p.cfg.Stager.Release(ctx, d)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -20,14 +20,14 @@ type rolled struct {
 
 func (r *rolled) at() Position {
 	if r.link != nil {
-		return r.link.item.End
+		return r.link.end
 	}
 	return r.base.at()
 }
 
 func (r *rolled) time() time.Time {
 	if r.link != nil {
-		return r.link.item.Window.To
+		return r.link.to
 	}
 	return r.base.time()
 }
@@ -43,7 +43,7 @@ func (r *rolled) record() *chainRecord {
 // chain lists the way to r, which stops at until in the last link when until is set and lies before its end.
 func (r *rolled) chain(until time.Time) chain {
 	c := chain{base: r.base, links: make([]*chainLink, r.links)}
-	if r.link != nil && until.Before(r.link.item.Window.To) {
+	if r.link != nil && until.Before(r.link.to) {
 		c.until = until
 	}
 	for ; r.link != nil; r = r.prev {
@@ -94,12 +94,12 @@ func (s *logStream) roll(bases []*chainBase, prefer func(a, b *rolled) int, v vi
 		for ; next < len(bases) && bases[next].serves(l); next++ {
 			push(&rolled{base: bases[next], clock: bases[next].time()})
 		}
-		i := sort.Search(len(ways), func(i int) bool { return ways[i].at() >= l.item.Begin })
+		i := firstAt(ways, l.begin)
 		if i == len(ways) {
 			continue
 		}
 		r := &rolled{base: ways[i].base, link: l, prev: ways[i], links: ways[i].links + 1, clock: ways[i].clock}
-		if t := l.item.Window.To; t.After(r.clock) {
+		if t := l.to; t.After(r.clock) {
 			r.clock = t
 		}
 		pass, stop := v(r)
@@ -112,9 +112,19 @@ func (s *logStream) roll(bases []*chainBase, prefer func(a, b *rolled) int, v vi
 	}
 }
 
+// firstAt is the index of the first way at p or further. It is nearly always among the last, so the search widens from there.
+func firstAt(ways []*rolled, p Position) int {
+	high, step := len(ways), 1
+	for high-step >= 0 && ways[high-step].at() >= p {
+		high, step = high-step, step*2
+	}
+	low := max(0, high-step)
+	return low + sort.Search(high-low, func(i int) bool { return ways[low+i].at() >= p })
+}
+
 // serves reports whether l can follow the base, as far as the end of l goes.
 func (b *chainBase) serves(l *chainLink) bool {
-	return b.at() < l.item.End || b.at() == l.item.End && b.last.backup <= l.backup
+	return b.at() < l.end || b.at() == l.end && b.last.backup <= l.backup
 }
 
 // life is a set of bases between which the log runs on: one stream, left at one moment.
@@ -250,7 +260,7 @@ func stateAt(bases []*chainBase, t time.Time) (chain, bool) {
 	groups, _ := lives(starts)
 	for _, g := range groups {
 		g[0].stream.roll(g, shorter, func(r *rolled) (pass, stop bool) {
-			to := r.link.item.Window.To
+			to := r.link.to
 			if to.Equal(t) || r.link.item.PointInTime && to.After(t) {
 				consider(r)
 				return false, best.base.full.backup == newest
@@ -268,7 +278,7 @@ func stateAt(bases []*chainBase, t time.Time) (chain, bool) {
 func to(l *chainLink, bases []*chainBase) (chain, bool) {
 	var starts []*chainBase
 	for _, b := range bases {
-		if b.stream == l.stream && b.at() <= l.item.End && l.backup < b.left {
+		if b.stream == l.stream && b.at() <= l.end && l.backup < b.left {
 			starts = append(starts, b)
 		}
 	}
@@ -284,7 +294,7 @@ func to(l *chainLink, bases []*chainBase) (chain, bool) {
 			if r.link == l && (best == nil || best.link == nil || shorter(r, best) < 0) {
 				best = r
 			}
-			return true, r.link == l || r.link.item.End > l.item.End
+			return true, r.link == l || r.link.end > l.end
 		})
 	}
 	if best == nil {

@@ -295,17 +295,14 @@ func (r *run) garbage() []string {
 	return keys
 }
 
-// syncStage makes what still lies in the stage survive a power cut, before the journal says that the run can be completed from it.
+// syncStage makes the whole files that are still in the stage survive a power cut, before the journal says that the run can be completed from it. Spooled
+// parts carry a checksum in the journal and need no such wait.
 func (r *run) syncStage() error {
-	if !r.staged() {
-		return nil
-	}
-	names, err := os.ReadDir(r.dir.Path)
-	if err != nil {
-		return err
-	}
-	for _, e := range names {
-		f, err := os.OpenFile(filepath.Join(r.dir.Path, e.Name()), os.O_RDWR, 0)
+	for _, a := range r.kept() {
+		if a.file == "" || r.allStored(a) {
+			continue
+		}
+		f, err := os.OpenFile(filepath.Join(r.dir.Path, a.file), os.O_RDWR, 0)
 		if errors.Is(err, os.ErrNotExist) {
 			continue // shipped in the meantime
 		}
@@ -319,4 +316,10 @@ func (r *run) syncStage() error {
 		}
 	}
 	return nil
+}
+
+func (r *run) allStored(a *artifact) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return a.whole && a.left == 0
 }

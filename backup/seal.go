@@ -186,7 +186,7 @@ func (s *session) previous(ctx context.Context) (*PreviousRef, error) {
 
 // publish writes the manifest, if this run still holds the job. After an answer that was lost it looks whether the manifest arrived.
 func (s *session) publish(ctx context.Context, m *Manifest) error {
-	data, _, err := encodeManifest(m)
+	data, err := encodeManifest(m)
 	if err != nil {
 		return err
 	}

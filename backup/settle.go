@@ -2,7 +2,6 @@ package backup
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -44,7 +43,7 @@ func (p *Pipeline) leftovers(ctx context.Context) (leftovers, error) {
 		}
 		l := leftover{dir: d, lock: lock}
 		// Without a readable journal the stage says nothing and is only fit to be removed.
-		readJournal(d.Path, func(r record) error {
+		_, _ = readJournal(d.Path, func(r record) error {
 			if r.Run != nil {
 				l.run = *r.Run
 			}
@@ -96,7 +95,10 @@ func (s *session) settle(ctx context.Context, stages leftovers, orphans, tombsto
 
 // settleStage completes the run of one stage, or removes the stage. Nil, nil means removed.
 func (s *session) settleStage(ctx context.Context, l *leftover) (*Manifest, error) {
-	why := s.p.whyNotResume(ctx, l)
+	why, err := s.p.whyNotResume(ctx, l)
+	if err != nil {
+		return nil, fmt.Errorf("look at interrupted run %s: %w", l.run.ID, err)
+	}
 	if why == nil {
 		s.p.log.Info("completing an interrupted run from its stage", "id", l.run.ID)
 		m, err := s.resume(ctx, l)
@@ -107,6 +109,12 @@ func (s *session) settleStage(ctx context.Context, l *leftover) (*Manifest, erro
 	}
 	if l.run.ID != "" && !errors.Is(why, errSealed) {
 		s.p.warn(l.run.ID, "an interrupted run is given up: %v", why)
+		if l.belongs(s.p) {
+			// It may have sent parts after another machine had buried it, and then no lease tells of them.
+			if err := s.bury(ctx, l.run.ID); err != nil {
+				return nil, fmt.Errorf("clear away dead run %s: %w", l.run.ID, err)
+			}
+		}
 	}
 	l.lock.Release()
 	if err := s.p.cfg.Stager.Release(ctx, l.dir); err != nil {
@@ -120,40 +128,50 @@ var (
 	errSealed       = errors.New("it was complete already")
 )
 
-// whyNotResume returns nil when the stage may hold a run worth completing.
-func (p *Pipeline) whyNotResume(ctx context.Context, l *leftover) error {
+// belongs reports whether the journal was written for this job and this stage.
+func (l *leftover) belongs(p *Pipeline) bool {
+	return l.run.ID != "" && l.run.ID == l.dir.ID && l.run.Job == p.cfg.Job
+}
+
+// whyNotResume returns no reason when the stage may hold a run worth completing. It fails when the target cannot tell: the stage may hold the only copy.
+func (p *Pipeline) whyNotResume(ctx context.Context, l *leftover) (why, err error) {
 	switch {
-	case l.run.ID == "" || l.run.ID != l.dir.ID || l.run.Job != p.cfg.Job:
-		return errors.New("its journal cannot be read")
+	case !l.belongs(p):
+		return errors.New("its journal cannot be read"), nil
 	case l.run.Suffix != p.vault.suffix:
-		return fmt.Errorf("its parts were sealed as %q, the sink now seals as %q", l.run.Suffix, p.vault.suffix)
+		return fmt.Errorf("its parts were sealed as %q, the sink now seals as %q", l.run.Suffix, p.vault.suffix), nil
 	case p.cfg.Now().Sub(l.run.Started) > p.cfg.ResumeWithin:
-		return fmt.Errorf("it is older than %s", p.cfg.ResumeWithin)
+		return fmt.Errorf("it is older than %s", p.cfg.ResumeWithin), nil
 	}
 	m, err := p.manifest(ctx, l.run.ID)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil
+		return nil, nil
+	case errors.Is(err, ErrCorrupt):
+		return err, nil
 	case err != nil:
-		return err
+		return nil, err
 	case m.Abandoned != "":
-		return fmt.Errorf("another machine gave it up: %s", m.Abandoned)
+		return fmt.Errorf("another machine gave it up: %s", m.Abandoned), nil
 	}
-	return errSealed
+	return errSealed, nil
 }
 
 // bury makes sure that a dead run can never be published, by taking the key of its manifest, and removes its objects. Its writer may only
 // be suspended: when it wakes, its manifest is refused.
 func (s *session) bury(ctx context.Context, id ID) error {
 	key := s.p.keys.manifest(id)
-	grave, err := json.MarshalIndent(Manifest{Format: FormatVersion, ID: id, Job: s.p.cfg.Job, Fence: s.lease.fence(),
-		Abandoned: fmt.Sprintf("run ended without a manifest; buried under lease %d", s.lease.fence())}, "", "  ")
+	grave, err := encodeManifest(&Manifest{Format: FormatVersion, ID: id, Job: s.p.cfg.Job, Fence: s.lease.fence(),
+		Abandoned: fmt.Sprintf("run ended without a manifest; buried under lease %d", s.lease.fence())})
 	if err != nil {
 		return err
 	}
-	err = s.p.vault.putIfAbsent(ctx, key, append(grave, '\n'))
+	err = s.p.vault.putIfAbsent(ctx, key, grave)
 	if errors.Is(err, fs.ErrExist) {
 		m, err := s.p.manifest(ctx, id)
+		if errors.Is(err, ErrCorrupt) {
+			return nil // it was sealed and is damaged now, which the history says; its parts are evidence
+		}
 		if err != nil {
 			return err
 		}

@@ -116,7 +116,7 @@ func (s *shipper) finish() error {
 	} else {
 		close(s.end)
 	}
-	s.group.Wait()
+	_ = s.group.Wait() // failure has the first error
 	s.cancel(nil)
 	return s.failure()
 }
@@ -125,7 +125,7 @@ func (s *shipper) finish() error {
 func (s *shipper) abandon(err error) {
 	s.fail(err, func(error) {})
 	s.backlog.close()
-	s.group.Wait()
+	_ = s.group.Wait() // failure has the first error
 }
 
 // send gives a part in memory to a worker.

@@ -74,9 +74,10 @@ func (ci *chainItem) reaches() []*reach {
 	for _, g := range groups {
 		// The way whose clock is earliest gives the earliest times, and every time another way gives.
 		g[0].stream.roll(g, earlier, func(r *rolled) (pass, stop bool) {
-			from, to := r.prev.clock, r.link.item.Window.To
+			from, to := r.prev.clock, r.link.to
 			switch {
 			case !from.Before(to): // the clock ran backwards, or nothing new
+			case r.link.item.PointInTime && out[len(out)-1].extend(from, to, r):
 			case r.link.item.PointInTime:
 				out = append(out, &reach{Span{Window{from, to}, true}, r, r})
 			default:
@@ -86,6 +87,15 @@ func (ci *chainItem) reaches() []*reach {
 		})
 	}
 	return out
+}
+
+// extend lets a span that a link began also hold what the next one gives. Nearly all links only do that.
+func (s *reach) extend(from, to time.Time, r *rolled) bool {
+	if !s.PointInTime || from.Before(s.From) || from.After(s.To) || !to.After(s.To) {
+		return false
+	}
+	s.To, s.last = to, r
+	return true
 }
 
 // mergeReaches makes rs ascending and disjoint.

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 
 	driver "github.com/go-sql-driver/mysql"
 	"golang.org/x/sync/errgroup"
@@ -140,13 +139,10 @@ func (r *restoring) loadChunk(ctx context.Context, c *session, j loadJob) error 
 	return c.exec(ctx, "COMMIT")
 }
 
-// readers numbers the names under which the driver finds our readers; they are shared by the whole process.
-var readers atomic.Uint64
-
 // infileChunk streams the chunk through LOAD DATA LOCAL.
 func (r *restoring) infileChunk(ctx context.Context, c *session, j loadJob, rd io.Reader) (int64, error) {
-	name := fmt.Sprintf("quiesce-%d", readers.Add(1))
 	src := &failingReader{r: rd}
+	name := fmt.Sprintf("quiesce-%p", src) // the driver's names are shared by the whole process; an address in use is one of a kind
 	driver.RegisterReaderHandler(name, func() io.Reader { return src })
 	defer driver.DeregisterReaderHandler(name)
 	res, err := c.conn.ExecContext(ctx, loadStatement("Reader::"+name, qualified(j.t.in.as, j.t.Name), j.t.Columns))

@@ -232,7 +232,7 @@ func (r *restoring) makeEvents(ctx context.Context, c *session) error {
 // makeViews makes all views of all schemas, in rounds: a view that needs another one waits for the next round, until a round makes none.
 func (r *restoring) makeViews(ctx context.Context, c *session) error {
 	var todo []*objectTarget
-	r.each(func(o *objectTarget) error {
+	_ = r.each(func(o *objectTarget) error {
 		if o.Kind == viewObject {
 			todo = append(todo, o)
 		}

@@ -66,7 +66,7 @@ func (s *Source) kill(ctx context.Context, id int64) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
 	defer cancel()
 	// A failure means the session is gone already, or the server is.
-	s.db.ExecContext(ctx, fmt.Sprintf("KILL %d", id))
+	_, _ = s.db.ExecContext(ctx, fmt.Sprintf("KILL %d", id))
 }
 
 // close ends the session. It is idempotent.
@@ -78,7 +78,7 @@ func (c *session) close() {
 		c.stop()
 	}
 	// ErrBadConn makes the pool close the connection instead of keeping it with our settings.
-	c.conn.Raw(func(any) error { return driver.ErrBadConn })
+	_ = c.conn.Raw(func(any) error { return driver.ErrBadConn })
 	c.conn.Close()
 	c.conn = nil
 }

@@ -82,7 +82,8 @@ func (sn *snapshot) lockInstance(ctx context.Context) {
 		return
 	}
 	wait := int(max(1, sn.src.opt.LockWait/time.Second))
-	sn.coord.exec(ctx, fmt.Sprintf("SET SESSION lock_wait_timeout=%d", wait))
+	// Without it the server waits as long as its own default says.
+	_ = sn.coord.exec(ctx, fmt.Sprintf("SET SESSION lock_wait_timeout=%d", wait))
 	if err := sn.coord.exec(ctx, "LOCK INSTANCE FOR BACKUP"); err != nil {
 		sn.warn(fmt.Sprintf("DDL is not kept out while the backup runs: %v", err))
 		return
@@ -306,7 +307,7 @@ func (sn *snapshot) warn(w string) {
 
 // drop ends the readers and the snapshot's lock.
 func (sn *snapshot) drop(ctx context.Context) {
-	sn.release(ctx)
+	_ = sn.release(ctx) // a session that does not give it back is killed
 	for _, c := range sn.readers {
 		c.close()
 	}

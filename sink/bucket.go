@@ -9,6 +9,7 @@ import (
 	"iter"
 	"os"
 	"regexp"
+	"syscall"
 
 	"gocloud.dev/blob"
 
@@ -199,6 +200,21 @@ func (t *atomicBucket) PutIfAbsent(ctx context.Context, key string, r io.Reader)
 
 // fileBucket is fileblob: a directory without atomic creation and without fsync.
 type fileBucket struct{ *bucket }
+
+// Get implements backup.Sink. To fileblob a key below an object is a failure of its own.
+func (t *fileBucket) Get(ctx context.Context, key string) (io.ReadCloser, error) {
+	rc, err := t.bucket.Get(ctx, key)
+	return rc, absent(err)
+}
+
+// Delete implements backup.Sink. A key that is a directory is absent.
+func (t *fileBucket) Delete(ctx context.Context, key string) error {
+	err := t.bucket.Delete(ctx, key)
+	if errors.Is(err, syscall.ENOTEMPTY) || errors.Is(absent(err), fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
 
 // fileblobTemp is the name of fileblob's temporary files. With no_tmp_dir they lie among the objects, and after a crash they
 // stay there and would be listed as such.

@@ -165,25 +165,30 @@ func (d *Dir) publish(temp, path string, move func(from, to string) error) error
 	d.publishing.RLock()
 	defer d.publishing.RUnlock()
 	dir := filepath.Dir(path)
+	// Another process may prune a directory between our look at it and the move. It has to win this race every time to keep us here.
 	var err error
-	// Another process may prune a directory between our look at it and the move.
-	for range 5 {
-		if err = d.ensureDir(dir); err != nil {
-			return err
-		}
-		err = move(temp, path)
-		if errors.Is(err, syscall.EXDEV) {
-			err = d.moveAcross(temp, path, move)
-		}
-		if err == nil {
-			return syncDir(dir)
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
+	for range 100 {
+		if err = d.place(temp, path, move); !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		d.forget(dir)
 	}
 	return err
+}
+
+func (d *Dir) place(temp, path string, move func(from, to string) error) error {
+	dir := filepath.Dir(path)
+	if err := d.ensureDir(dir); err != nil {
+		return err
+	}
+	err := move(temp, path)
+	if errors.Is(err, syscall.EXDEV) {
+		err = d.moveAcross(temp, path, move)
+	}
+	if err != nil {
+		return err
+	}
+	return syncDir(dir)
 }
 
 // moveAcross serves a directory that is mounted or linked into the root from another file system: the file is

@@ -122,6 +122,6 @@ func (b *ledgerBuild) keep() error {
 // discard removes attached files that were not kept.
 func (b *ledgerBuild) discard() {
 	for _, t := range b.temps {
-		os.Remove(t[0]) //nolint:errcheck // what cannot be removed is a file named .restoring, which says what it is
+		os.Remove(t[0]) // what cannot be removed is a file named .restoring, which says what it is
 	}
 }

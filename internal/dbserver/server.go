@@ -127,7 +127,7 @@ func (s *Server) run(ctx context.Context) error {
 	s.cmd, s.done = cmd, done
 	s.mu.Unlock()
 	go func() {
-		cmd.Wait() // how it ended stands in the log
+		_ = cmd.Wait() // how it ended stands in the log
 		close(done)
 	}()
 	return s.await(ctx, done)
@@ -211,7 +211,7 @@ func (s *Server) Kill() {
 	if cmd == nil {
 		return
 	}
-	cmd.Process.Kill()
+	_ = cmd.Process.Kill() // it fails only when the process has ended
 	<-done
 }
 
