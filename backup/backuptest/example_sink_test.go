@@ -31,4 +31,3 @@ func ExampleCheckSink() {
 	// put-whole-or-absent
 	// put-failed-keeps-old
 }
-
