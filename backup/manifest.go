@@ -43,6 +43,10 @@ type Manifest struct {
 	Meta     map[string]string `json:"meta,omitempty"`
 	Warnings []string          `json:"warnings,omitempty"`
 
+	// Self is the SHA-256 of this object with these 64 digits as zeros. Positions, times and digests decide what a restore does, so a header that changed
+	// by one bit is damaged.
+	Self Digest `json:"self"`
+
 	// Abandoned, when set, makes this a tombstone: the run died and must never be published. Readers skip it.
 	Abandoned string `json:"abandoned,omitempty"`
 }

@@ -46,7 +46,9 @@ type Request struct {
 type Anchor struct {
 	// Full is the newest restorable full that is not copy-only; nil when there is none.
 	Full *Link
-	// Last is the link of Full's stream that reaches furthest without a gap: Full itself, a differential of it, or a log. Nil when Full is nil.
+	// Last is what reaches furthest from Full without a gap: Full itself, a differential of it, or a log link of its stream, whichever
+	// item holds that log; of several that reach equally far, the newest. For an item that is only the log of others, Full is
+	// nil and Last is its furthest link that a restorable full of its stream reaches. Never nil: without a link an item has no Anchor.
 	Last *Link
 }
 

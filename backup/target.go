@@ -26,8 +26,11 @@ type RestorePlan struct {
 	Job    string     `json:"job"`
 	Target Target     `json:"target"`
 	Steps  []PlanStep `json:"steps"`
-	// Refused says what cannot be restored and why. A plan with refusals is not executed.
+	// Refused says what cannot be restored and why. A plan with refusals is not executed; see Err.
 	Refused []Refusal `json:"refused,omitempty"`
+	// Skipped are items that a restore of everything leaves out because they did not exist at the target, with how that is known.
+	// They are no refusals. A plan with a selection skips nothing.
+	Skipped []Refusal `json:"skipped,omitempty"`
 }
 
 // PlanStep applies one item of one backup. Steps of an item stand in the order they are applied.
@@ -44,6 +47,35 @@ type PlanStep struct {
 
 // Refusal is one thing that cannot be restored.
 type Refusal struct {
-	Name string `json:"name"` // item or object
-	Why  string `json:"why"`
+	Name  string `json:"name"` // item or object; empty for the whole job
+	Cause Cause  `json:"cause"`
+	Why   string `json:"why"` // for people: with the ids, times and positions concerned
 }
+
+// Cause says for programs why something cannot be restored.
+type Cause string
+
+const (
+	// CauseUnknown: no item, object or backup of that name.
+	CauseUnknown Cause = "unknown"
+	// CauseAmbiguous: an object of that name is in several items.
+	CauseAmbiguous Cause = "ambiguous"
+	// CauseAbsent: it did not exist at the target, or not in the backup asked for.
+	CauseAbsent Cause = "absent"
+	// CauseFailed: the item failed in the backup asked for, or in all of them.
+	CauseFailed Cause = "failed"
+	// CauseNoFull: nothing is left to start from.
+	CauseNoFull Cause = "no full"
+	// CauseTooOld: the target lies before the oldest restorable time.
+	CauseTooOld Cause = "too old"
+	// CauseTooNew: the target lies after the newest restorable time.
+	CauseTooNew Cause = "too new"
+	// CauseBetween: the target lies between two moments that are restorable, without a log of the time between them.
+	CauseBetween Cause = "between"
+	// CauseGap: a part of the log is missing.
+	CauseGap Cause = "gap"
+	// CauseDamaged: every chain to the target needs a damaged backup.
+	CauseDamaged Cause = "damaged"
+	// CauseUnproven: every chain to the target needs a backup proven less than Target.MinProof.
+	CauseUnproven Cause = "unproven"
+)

@@ -186,13 +186,13 @@ func TestRetryListGoesOn(t *testing.T) {
 func TestRetryCreateWithALostAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		lost := backuptest.Fault{Op: backuptest.OpPutIfAbsent, Action: backuptest.Lost}
-		mem, _, s := faulty(sink.RetryPolicy{}, lost)
+		_, _, s := faulty(sink.RetryPolicy{}, lost)
 		create := s.(backup.PutIfAbsenter).PutIfAbsent
 		require.NoError(t, create(t.Context(), "lease", strings.NewReader("mine")), "the object there is ours")
 		assert.ErrorIs(t, create(t.Context(), "lease", strings.NewReader("mine")), fs.ErrExist, "a clear answer is not questioned")
 
 		// Another machine was faster, and our first try failed without an answer.
-		mem, _, s = faulty(sink.RetryPolicy{}, backuptest.Fault{Op: backuptest.OpPutIfAbsent})
+		mem, _, s := faulty(sink.RetryPolicy{}, backuptest.Fault{Op: backuptest.OpPutIfAbsent})
 		require.NoError(t, mem.Put(t.Context(), "lease", strings.NewReader("theirs")))
 		assert.ErrorIs(t, s.(backup.PutIfAbsenter).PutIfAbsent(t.Context(), "lease", strings.NewReader("mine")), fs.ErrExist)
 		got, _ := mem.Object("lease")
