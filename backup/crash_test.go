@@ -231,8 +231,11 @@ func killAgainAndAgain(t *testing.T, staged, shared bool, points int) {
 		w.whole(t)
 		if rnd.IntN(3) > 0 || killed == points {
 			alive = true
+			due := resumable(t, plan, w)
 			if w.lives(t) {
 				resumed++
+			} else {
+				require.False(t, due, "everything was in the stage, and it was not completed from there")
 			}
 			again(t, accepted, w.puts.accepted(t))
 			clear(accepted)
@@ -240,6 +243,23 @@ func killAgainAndAgain(t *testing.T, staged, shared bool, points int) {
 		require.NoError(t, w.l.Close())
 	}
 	t.Logf("%d processes killed, %d runs completed from their stage", killed, resumed)
+}
+
+// resumable reports whether a dead run had delivered everything to its stage, and has no manifest yet.
+func resumable(t *testing.T, plan crashPlan, w *crashWorld) bool {
+	names, err := filepath.Glob(filepath.Join(plan.Dir, "stage", worldJob, "*", "journal.jsonl"))
+	require.NoError(t, err)
+	h, err := w.p.History(t.Context())
+	require.NoError(t, err)
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		require.NoError(t, err)
+		_, result, found := strings.Cut(string(text), `{"result":`)
+		if _, sealed := h.Find(backup.ID(filepath.Base(filepath.Dir(name)))); found && strings.Contains(result, "\n") && !sealed {
+			return true
+		}
+	}
+	return false
 }
 
 // crash runs a child and reports whether it was killed before its run ended.

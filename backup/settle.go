@@ -169,6 +169,9 @@ func (s *session) bury(ctx context.Context, id ID) error {
 	err = s.p.vault.putIfAbsent(ctx, key, grave)
 	if errors.Is(err, fs.ErrExist) {
 		m, err := s.p.manifest(ctx, id)
+		if errors.Is(err, ErrCorrupt) {
+			return nil // it was sealed and is damaged now, which the history says; its parts are evidence
+		}
 		if err != nil {
 			return err
 		}
