@@ -191,5 +191,9 @@ func (p *Pipeline) fail(op string, id ID, err error) error {
 		d := p.cfg.Source.Describe()
 		e.App, e.Instance = d.Application, d.Instance
 	}
+	// What the agent says itself names all of this.
+	if own, ok := err.(*Error); ok && own.App == e.App && own.Instance == e.Instance && own.Instance != "" && (id == "" || own.ID == id) {
+		return err
+	}
 	return e
 }
