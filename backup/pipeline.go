@@ -186,6 +186,9 @@ func (p *Pipeline) fail(op string, id ID, err error) error {
 	if err == nil {
 		return nil
 	}
+	if own, ok := err.(*Error); ok && own.App != "" { //nolint:errorlint // only the outermost word counts
+		return err
+	}
 	e := &Error{Op: op, ID: id, Err: err, Advice: Hint(err)}
 	if p.cfg.Source != nil {
 		d := p.cfg.Source.Describe()

@@ -15,6 +15,8 @@ import (
 // stage is the use this package makes of a backup.Stage.
 type stage interface {
 	create(ctx context.Context, a backup.Artifact) (artifact, error)
+	// moved tells that work goes on though no byte passes.
+	moved()
 }
 
 // artifact is one being written; see backup.Writer.
@@ -30,6 +32,8 @@ type pipelineStage struct{ st *backup.Stage }
 func (p pipelineStage) create(ctx context.Context, a backup.Artifact) (artifact, error) {
 	return p.st.Create(ctx, a)
 }
+
+func (p pipelineStage) moved() { p.st.Moved() }
 
 // material is the use this package makes of one step of a backup.RestoreSet.
 type material interface {

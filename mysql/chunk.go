@@ -71,7 +71,7 @@ func (r *run) cutPart(ctx context.Context, c *session, t *table, part string, ro
 			return err
 		}
 	}
-	return walk(ctx, c, t, part, rows, add)
+	return walk(ctx, c, t, part, rows, add, r.st.moved)
 }
 
 // cutRange divides by equal steps of an integer key, as long as its range has few gaps. done is false when it has many.
@@ -106,8 +106,8 @@ func cutRange(ctx context.Context, c *session, t *table, part string, rows, piec
 	return true, nil
 }
 
-// walk steps along the key with the server's own order, n rows at a time.
-func walk(ctx context.Context, c *session, t *table, part string, n int64, add func(where string)) error {
+// walk steps along the key with the server's own order, n rows at a time. No byte reaches the stage meanwhile, so every step is told to moved.
+func walk(ctx context.Context, c *session, t *table, part string, n int64, add func(where string), moved func()) error {
 	var names []string
 	for _, k := range t.key {
 		names = append(names, quote(k.name))
@@ -116,7 +116,7 @@ func walk(ctx context.Context, c *session, t *table, part string, n int64, add f
 	from := ""
 	for {
 		q := "SELECT " + cols + " FROM " + t.from(part) + " FORCE INDEX (" + quote(t.keyName) + ")"
-		if c.src != nil && from != "" {
+		if from != "" {
 			q += " WHERE " + from
 		}
 		r, ok, err := c.one(ctx, q+fmt.Sprintf(" ORDER BY %s LIMIT 1 OFFSET %d", cols, n))
@@ -127,6 +127,7 @@ func walk(ctx context.Context, c *session, t *table, part string, n int64, add f
 			add(from)
 			return nil
 		}
+		moved()
 		vals := make([]string, len(t.key))
 		for i, k := range t.key {
 			vals[i] = k.literal(r.col(i))

@@ -33,6 +33,8 @@ func (m *memStage) create(ctx context.Context, a backup.Artifact) (artifact, err
 	return &memArtifact{m: m, a: a, meta: map[string]string{}}, ctx.Err()
 }
 
+func (*memStage) moved() {}
+
 type memArtifact struct {
 	m    *memStage
 	a    backup.Artifact

@@ -36,7 +36,7 @@ func TestRestoreUnderAnotherName(t *testing.T) {
 	after := picture(t, srv, "new zoo", "movies")
 	for key, want := range before {
 		kind, name, _ := strings.Cut(key, " ")
-		if kind != "checksum" && kind != "count" {
+		if kind != "checksum" && kind != "digest" {
 			continue
 		}
 		key = kind + " " + strings.NewReplacer("zoo.", "new zoo.", "sakila.", "movies.").Replace(strings.Replace(name, ".zoo", ".z00", 1))

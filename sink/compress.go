@@ -18,8 +18,9 @@ import (
 type CompressOptions struct {
 	// Level trades speed for size; the zero Level is Fastest.
 	Level Level
-	// FrameSize is how many bytes are compressed at a time, from 64 KiB to 8 MiB; 0 means 4 MiB. Smaller frames need less
-	// memory and compress less (1 MiB: about 2 % more output). Values outside are taken as the nearest inside.
+	// FrameSize is how many bytes are compressed at a time, from 64 KiB to 8 MiB; 0 means 2 MiB. Smaller frames need less memory and
+	// compress less. On the files of a Linux system the output is 38.69 % of the input in frames of 8 MiB, 38.74 % of 2 MiB, 38.84 % of 1 MiB
+	// and 39.42 % of 256 KiB (BenchmarkCompress). Values outside are taken as the nearest inside.
 	FrameSize int
 }
 
@@ -58,7 +59,7 @@ func (l *Level) UnmarshalText(text []byte) error {
 }
 
 const (
-	defaultFrame = 4 << 20
+	defaultFrame = 2 << 20
 	minFrame     = 64 << 10
 	maxFrame     = 8 << 20
 	// maxWindow bounds what a decoder allocates. Frames of Compress need at most maxFrame.
@@ -72,8 +73,9 @@ const (
 // stored form compresses the next frame. When the plain reader offers Next(n int) []byte, as *bytes.Buffer does, its memory is
 // compressed in place.
 //
-// Memory while sealing is one frame in, unless the plain reader offers Next, and its compressed form out, plus for each core in
-// use about three frames in the encoder. It is kept for the next object. Unsealing needs about two frames.
+// Memory while sealing one object is about 4 MiB with the default frame: the encoder's window of one frame, kept once for each core,
+// and one compressed frame; one frame more unless the plain reader offers Next. It is kept for the next object. Unsealing needs about two frames,
+// and never more than 16 MiB of window whatever an object asks for.
 func Compress(under backup.Sink, opts *CompressOptions) *Sealer {
 	if opts == nil {
 		opts = &CompressOptions{}

@@ -7,7 +7,8 @@
 //
 // Compress stands above Encrypt because ciphertext does not compress. Both stand above Retry so that a repeated transfer is not sealed
 // again: the pipeline takes the sealers off, seals each part once in memory and gives the result to the sink below them, again and again if need be.
-// Retry stands above Throttle so that its waits do not use up the rate. Seal builds that stack:
+// Retry stands above Throttle so that what is sent again keeps to the rate too. ReadOnly stands directly above the target. Retry, Throttle and
+// ReadOnly above a sealer would hide it from the pipeline, which then could not prove a backup without a key. Seal builds that stack:
 //
 //	target, err := sink.Open(ctx, "s3://backups?region=eu-west-1", &sink.Options{Tune: s3.Tune})
 //	keys, err := sink.Recipients("age1...")

@@ -70,6 +70,16 @@ func (w *wrong) Delete(ctx context.Context, key string) error {
 
 // wrongSinks holds, for each rule, sinks that break it in the way the rule is there for.
 func wrongSinks() map[string][]func(w *wrong) {
+	all := map[string][]func(w *wrong){}
+	for _, m := range []map[string][]func(w *wrong){
+		wrongAtKeys(), wrongAtFailures(), wrongAtGet(), wrongAtList(), wrongAtDelete(), wrongAtCreate(),
+	} {
+		maps.Copy(all, m)
+	}
+	return all
+}
+
+func wrongAtKeys() map[string][]func(w *wrong) {
 	return map[string][]func(w *wrong){
 		"put-then-seen": {func(w *wrong) { // an eventually consistent listing
 			born := map[string]bool{}
@@ -110,6 +120,11 @@ func wrongSinks() map[string][]func(w *wrong) {
 				w.list = filtered(w, func(o *backup.Object) bool { return !strings.Contains(o.Key, ".tmp") })
 			},
 		},
+	}
+}
+
+func wrongAtFailures() map[string][]func(w *wrong) {
+	return map[string][]func(w *wrong){
 		"put-leaves-reader-open": {func(w *wrong) {
 			w.put = func(ctx context.Context, key string, r io.Reader) error {
 				if c, ok := r.(io.Closer); ok {
@@ -155,6 +170,11 @@ func wrongSinks() map[string][]func(w *wrong) {
 				return w.MemSink.Put(ctx, key, io.MultiReader(bytes.NewReader(head), r))
 			}
 		}},
+	}
+}
+
+func wrongAtGet() map[string][]func(w *wrong) {
+	return map[string][]func(w *wrong){
 		"get-absent": {
 			func(w *wrong) {
 				w.get = func(ctx context.Context, key string) (io.ReadCloser, error) {
@@ -215,6 +235,11 @@ func wrongSinks() map[string][]func(w *wrong) {
 				}}, nil
 			}
 		}},
+	}
+}
+
+func wrongAtList() map[string][]func(w *wrong) {
+	return map[string][]func(w *wrong){
 		"list-prefix": {func(w *wrong) { // a prefix is taken for a directory
 			w.list = func(ctx context.Context, prefix string) iter.Seq2[backup.Object, error] {
 				return w.MemSink.List(ctx, strings.TrimSuffix(prefix, "/")+"/")
@@ -266,6 +291,11 @@ func wrongSinks() map[string][]func(w *wrong) {
 				}
 			}
 		}},
+	}
+}
+
+func wrongAtDelete() map[string][]func(w *wrong) {
+	return map[string][]func(w *wrong){
 		"delete-removes": {
 			func(w *wrong) { // rm -r
 				w.del = func(ctx context.Context, key string) error {
@@ -314,6 +344,11 @@ func wrongSinks() map[string][]func(w *wrong) {
 				return err
 			}
 		}},
+	}
+}
+
+func wrongAtCreate() map[string][]func(w *wrong) {
+	return map[string][]func(w *wrong){
 		"create-absent": {func(w *wrong) { // a tombstone stays
 			var once sync.Map
 			w.create = func(ctx context.Context, key string, r io.Reader) error {

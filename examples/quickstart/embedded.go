@@ -55,7 +55,7 @@ func (e *embedded) run() error {
 
 func (e *embedded) DSN() string { return "root@tcp(" + e.addr + ")/" }
 
-func (e *embedded) Place() string { return "embedded in this process" }
+func (e *embedded) Place() string { return "go-mysql-server, embedded in this process" }
 
 // Lose forgets the server with its memory and starts an empty one.
 func (e *embedded) Lose(ctx context.Context) error {

@@ -43,8 +43,13 @@ func start(ctx context.Context, o options) (s server, small bool, err error) {
 // private is a real server of our own, on a directory that goes with it.
 type private struct{ *dbserver.Server }
 
+// privateOptions lets the server know accounts whose host is a name, as an installed one would; a fresh one has root@HOSTNAME.
+func privateOptions() *dbserver.Options {
+	return &dbserver.Options{LocalInfile: true, Args: []string{"--skip-name-resolve=OFF"}}
+}
+
 func startPrivate(ctx context.Context) (server, error) {
-	s, err := dbserver.Start(ctx, &dbserver.Options{LocalInfile: true})
+	s, err := dbserver.Start(ctx, privateOptions())
 	if err != nil {
 		return nil, err
 	}
@@ -58,7 +63,7 @@ func (p *private) Lose(ctx context.Context) error {
 	if err := p.Stop(); err != nil {
 		return err
 	}
-	s, err := dbserver.Start(ctx, &dbserver.Options{LocalInfile: true})
+	s, err := dbserver.Start(ctx, privateOptions())
 	if err != nil {
 		return fmt.Errorf("start an empty server: %w", err)
 	}

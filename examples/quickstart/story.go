@@ -165,20 +165,34 @@ func (s *story) event(e backup.Event) {
 	case backup.PhaseStarted:
 		s.out.progress(-1, "%s", e.Phase)
 	case backup.Progress:
-		share := -1.0
-		if e.Expected > 0 {
-			share = float64(e.Shipped) / float64(e.Expected)
-		}
-		switch e.Phase {
-		case backup.PhaseBackup, backup.PhaseShip:
-			s.out.progress(share, "%s staged, %s offsite as %s, %.0f MB/s", size(e.Staged), size(e.Shipped), size(e.Stored), e.Rate/1e6)
-		case backup.PhaseRestore, backup.PhaseVerify:
-			s.out.progress(share, "%s read, %.0f MB/s", size(e.Shipped), e.Rate/1e6)
-		}
+		s.moved(e)
 	case backup.Warning:
 		s.warnings = append(s.warnings, e.Text)
 	case backup.Stalled:
 		s.out.line("", fmt.Sprintf("no byte has moved for %s", e.For))
+	}
+}
+
+// moved draws how far a phase has come.
+func (s *story) moved(e backup.Progress) {
+	share, rest := -1.0, ""
+	if e.Expected > 0 {
+		share = float64(e.Shipped) / float64(e.Expected)
+	}
+	if e.ETA > 0 {
+		rest = ", " + e.ETA.Round(time.Second).String() + " left"
+	}
+	switch e.Phase {
+	case backup.PhaseBackup, backup.PhaseShip:
+		s.out.progress(share, "%s staged, %s offsite as %s, %.0f MB/s%s", size(e.Staged), size(e.Shipped), size(e.Stored), e.Rate/1e6, rest)
+	case backup.PhaseRestore:
+		if share >= 1 {
+			s.out.progress(share, "%s read, the server puts it in order", size(e.Shipped))
+			return
+		}
+		s.out.progress(share, "%s read, %.0f MB/s%s", size(e.Shipped), e.Rate/1e6, rest)
+	case backup.PhaseVerify:
+		s.out.progress(share, "%s read, %.0f MB/s", size(e.Shipped), e.Rate/1e6)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -12,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -71,27 +73,42 @@ var platforms = [...]string{"linux", "windows", "darwin"}
 // packages lists every package of the workspace, or of this module alone when there is no workspace.
 func packages(t *testing.T, goos string) []pkg {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "go", "list",
+	list := func() ([]pkg, error) { return list(goos) }
+	if goos == "linux" {
+		list = listLinux
+	}
+	all, err := list()
+	require.NoError(t, err)
+	require.NotEmpty(t, all, "go list found no package")
+	return all
+}
+
+// listLinux asks once for what several tests need.
+var listLinux = sync.OnceValues(func() ([]pkg, error) { return list("linux") })
+
+func list(goos string) ([]pkg, error) {
+	cmd := exec.Command("go", "list",
 		"-json=Dir,ImportPath,Name,Doc,Imports,Deps,GoFiles,CgoFiles,TestGoFiles,XTestGoFiles", "work")
 	cmd.Dir = root
 	cmd.Env = append(os.Environ(), "GOOS="+goos, "GOARCH=amd64", "CGO_ENABLED=0")
 	var errText bytes.Buffer
 	cmd.Stderr = &errText
 	out, err := cmd.Output()
-	require.NoErrorf(t, err, "go list for %s: %s", goos, errText.String())
-
+	if err != nil {
+		return nil, fmt.Errorf("go list for %s: %w: %s", goos, err, errText.String())
+	}
 	var all []pkg
 	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
 		var p pkg
 		err := dec.Decode(&p)
 		if errors.Is(err, io.EOF) {
-			break
+			return all, nil
 		}
-		require.NoError(t, err)
+		if err != nil {
+			return nil, fmt.Errorf("go list for %s: %w", goos, err)
+		}
 		all = append(all, p)
 	}
-	require.NotEmpty(t, all, "go list found no package")
-	return all
 }
 
 // source is one parsed file with its name below the repository.
