@@ -76,13 +76,13 @@ func wrongSafety() map[string]func(*Ledger) func(*wrongSource) {
 		},
 		"recovery-spares-others": func(l *Ledger) func(*wrongSource) {
 			return func(w *wrongSource) {
-				w.recover = func(ctx context.Context, h backup.History) error {
+				w.recover = func(ctx context.Context, job string, h backup.History) error {
 					conn := &ledgerConn{l}
 					others, err := conn.sessions(ctx, "somebody else")
 					for _, ses := range others {
 						err = errors.Join(err, conn.end(ctx, ses.Owner, ses.ID))
 					}
-					return errors.Join(err, w.LedgerSource.Recover(ctx, h))
+					return errors.Join(err, w.LedgerSource.Recover(ctx, job, h))
 				}
 			}
 		},
