@@ -71,7 +71,7 @@ func wrongSafety() map[string]func(*Ledger) func(*wrongSource) {
 		},
 		"dead-run-is-recovered": func(*Ledger) func(*wrongSource) {
 			return func(w *wrongSource) {
-				w.recover = func(context.Context, backup.History) error { return nil }
+				w.recover = func(context.Context, string, backup.History) error { return nil }
 			}
 		},
 		"recovery-spares-others": func(l *Ledger) func(*wrongSource) {
