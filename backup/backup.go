@@ -93,6 +93,9 @@ func (p *Pipeline) hold(ctx context.Context, ids []ID, stages leftovers, fn func
 	defer cancel(nil)
 	err = l.write(ctx, s.remains, false)
 	if err == nil {
+		err = l.dropOlder(ctx) // all they name is on our record now
+	}
+	if err == nil {
 		l.keep(ctx, cancel)
 		err = fn(ctx, s, orphans)
 	}
@@ -127,7 +130,7 @@ func (s *session) backup(ctx context.Context, kind Kind, stages leftovers, orpha
 		return nil, err
 	}
 	if r, ok := s.p.cfg.Source.(Recoverer); ok {
-		if err := r.Recover(ctx, s.history); err != nil {
+		if err := r.Recover(ctx, s.p.cfg.Job, s.history); err != nil {
 			return nil, fmt.Errorf("end what an earlier run left in the application: %w", err)
 		}
 	}

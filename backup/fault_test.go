@@ -112,8 +112,9 @@ func TestAManifestWhoseAnswerIsLostKeepsItsParts(t *testing.T) {
 // Several calls of one run go wrong at random, and the run after it has troubles too.
 func TestTroublesSeldomComeAlone(t *testing.T) {
 	t.Parallel()
+	troubles := max(15, crashPoints(t)-52) // with QUIESCE_CRASH_POINTS as many as crashes
 	modes(t, func(t *testing.T, staged bool) {
-		for range 40 {
+		for range troubles {
 			seed := rand.Uint64()
 			t.Cleanup(func() {
 				if t.Failed() {

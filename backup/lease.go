@@ -246,7 +246,7 @@ func (l *lease) release(ctx context.Context, runs []ID) error {
 	return l.write(ctx, runs, true)
 }
 
-// dropOlder removes the records of earlier holders, once what they left has been seen to.
+// dropOlder removes the records of earlier holders, once what they left is on the record of this one.
 func (l *lease) dropOlder(ctx context.Context) error {
 	var errs []error
 	for o, err := range l.vault.list(ctx, l.keys.leases()) {

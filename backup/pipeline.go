@@ -21,10 +21,10 @@ type Config struct {
 	// an interrupted run cannot be resumed.
 	Stager Stager
 
-	// PartSize is the content of one part in bytes. Default 8 MiB, which keeps a part within one S3 request; 64 KiB to 1 GiB.
+	// PartSize is the content of one part in bytes, 64 KiB to 1 GiB. Default 4 MiB: larger parts make fewer objects and take more memory.
 	PartSize int64
-	// Workers seal and send parts side by side. Default 4, or the number of processors if that is less than 4 but at least 2. The memory of a run is about
-	// (2 x Workers + artifacts being written at once) x PartSize.
+	// Workers seal and send parts side by side; while some wait for the target, others compress. Default 4, on one processor 2. The memory of a run is at most about
+	// (2 x Workers + artifacts being written at once) x PartSize, less where data compress.
 	Workers int
 	// Prove says which parts are read back during a run. Default all of them.
 	Prove Prove
@@ -106,8 +106,8 @@ func New(cfg Config) (*Pipeline, error) {
 }
 
 func (c Config) withDefaults() Config {
-	setDefault(&c.PartSize, 8<<20)
-	setDefault(&c.Workers, max(2, min(4, runtime.GOMAXPROCS(0))))
+	setDefault(&c.PartSize, 4<<20)
+	setDefault(&c.Workers, min(4, 2*runtime.GOMAXPROCS(0)))
 	setDefault(&c.Prove.Sample, 0.05)
 	setDefault(&c.Stall.After, 5*time.Minute)
 	setDefault(&c.LeaseTTL, time.Minute)
@@ -186,13 +186,14 @@ func (p *Pipeline) fail(op string, id ID, err error) error {
 	if err == nil {
 		return nil
 	}
-	if own, ok := err.(*Error); ok && own.App != "" { //nolint:errorlint // only the outermost word counts
-		return err
-	}
 	e := &Error{Op: op, ID: id, Err: err, Advice: Hint(err)}
 	if p.cfg.Source != nil {
 		d := p.cfg.Source.Describe()
 		e.App, e.Instance = d.Application, d.Instance
+	}
+	// What the agent says itself names all of this.
+	if own, ok := err.(*Error); ok && own.App == e.App && own.Instance == e.Instance && own.Instance != "" && (id == "" || own.ID == id) {
+		return err
 	}
 	return e
 }

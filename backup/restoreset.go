@@ -65,8 +65,7 @@ func (set *RestoreSet) Moved() { set.meter.touch() }
 // newRestoreSet reads the entries of the backups a plan needs.
 func (p *Pipeline) newRestoreSet(ctx context.Context, steps []PlanStep, dir StageDir, m *meter) (*RestoreSet, error) {
 	set := &RestoreSet{p: p, dir: dir, meter: m, ahead: make(chan struct{}, p.cfg.Workers), fetched: make(map[string]*fetch)}
-	// Sealing what does not compress adds a little: zstd and age stay within a part in 256 and a header.
-	set.bufs = newBuffers(int(p.cfg.PartSize+p.cfg.PartSize/256+4096), 2*p.cfg.Workers)
+	set.bufs = newBuffers(storedMax(int(p.cfg.PartSize)), 2*p.cfg.Workers)
 	type loaded struct {
 		manifest *Manifest
 		entries  map[string][]Entry // by item

@@ -87,10 +87,7 @@ func (s *session) settle(ctx context.Context, stages leftovers, orphans, tombsto
 		s.forget(id)
 	}
 	s.sweepTombstones(ctx, tombstones)
-	if err := s.lease.write(ctx, s.remains, false); err != nil {
-		return nil, err
-	}
-	return resumed, s.lease.dropOlder(ctx)
+	return resumed, s.lease.write(ctx, s.remains, false)
 }
 
 // settleStage completes the run of one stage, or removes the stage. Nil, nil means removed.

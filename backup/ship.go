@@ -67,7 +67,7 @@ func (s *shipper) start(ctx context.Context, onFail func(error)) {
 }
 
 func (s *shipper) worker(ctx context.Context, onFail func(error)) {
-	var buf bytes.Buffer
+	var buf bytes.Buffer // the stored form; it grows to what the data need and stays
 	for {
 		select {
 		case u := <-s.work:
@@ -219,10 +219,16 @@ func (s *shipper) ship(ctx context.Context, u unit, buf *bytes.Buffer) error {
 	if err != nil {
 		return fmt.Errorf("ship %s part %d: %w", u.a.Name, u.n, err)
 	}
+	sealed := len(s.r.p.vault.seals) > 0
+	if sealed {
+		s.r.buffers.put(plain) // only the stored form is needed from here on, also to repeat the transfer
+	}
 	if err := s.put(ctx, obj); err != nil {
 		return &Error{Op: "put part", App: s.r.p.app(), ID: s.r.id, Artifact: fmt.Sprintf("%s part %d", u.a.Name, u.n), Err: err, Advice: Hint(err)}
 	}
-	s.r.buffers.put(plain)
+	if !sealed {
+		s.r.buffers.put(plain)
+	}
 	return s.stored(u, obj)
 }
 

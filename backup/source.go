@@ -137,6 +137,7 @@ type Estimator interface {
 // Recoverer ends what a dead run left in the application: backup mode, snapshots, sessions. It is called at the start of
 // every run, under the job's lease.
 type Recoverer interface {
-	// Recover may use h to see what is durable. It touches only what it can prove to be its own.
-	Recover(ctx context.Context, h History) error
+	// Recover may use h, the history of job, to see what is durable. It touches only what it can prove to be its own and of this job: other jobs
+	// may be at work on the same instance.
+	Recover(ctx context.Context, job string, h History) error
 }

@@ -59,6 +59,10 @@ func (v *vault) seal(key string, plain []byte, buf *bytes.Buffer) (sealed, error
 	return sealed{key, buf.Bytes(), sha256.Sum256(buf.Bytes())}, nil
 }
 
+// storedMax is the room the stored form of a part takes when it does not compress: zstd and age add less than one byte in 256 and a header, and
+// bytes.Buffer wants some space to spare at the end.
+func storedMax(partSize int) int { return partSize + partSize/256 + 8192 }
+
 // unseal opens the stored form of an object.
 func (v *vault) unseal(stored io.Reader) (io.ReadCloser, error) {
 	var chain readChain

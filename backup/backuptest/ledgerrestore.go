@@ -50,7 +50,7 @@ func (s *LedgerSource) Estimate(ctx context.Context, r backup.Request) (int64, e
 }
 
 // Recover implements backup.Recoverer. A session whose run is durable is brought to its end with the truncation it owes; any other is just ended.
-func (s *LedgerSource) Recover(ctx context.Context, h backup.History) error {
+func (s *LedgerSource) Recover(ctx context.Context, job string, h backup.History) error {
 	conn, err := s.l.connect(ctx, s.o.Password)
 	if err != nil {
 		return s.error("recover", "", err)

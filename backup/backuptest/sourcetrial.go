@@ -229,9 +229,9 @@ func (p *probe) Estimate(ctx context.Context, r backup.Request) (int64, error) {
 	return 0, nil
 }
 
-func (p *probe) Recover(ctx context.Context, h backup.History) error {
+func (p *probe) Recover(ctx context.Context, job string, h backup.History) error {
 	if in, ok := p.inner.(backup.Recoverer); ok {
-		return in.Recover(ctx, h)
+		return in.Recover(ctx, job, h)
 	}
 	return nil
 }

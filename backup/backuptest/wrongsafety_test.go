@@ -71,18 +71,18 @@ func wrongSafety() map[string]func(*Ledger) func(*wrongSource) {
 		},
 		"dead-run-is-recovered": func(*Ledger) func(*wrongSource) {
 			return func(w *wrongSource) {
-				w.recover = func(context.Context, backup.History) error { return nil }
+				w.recover = func(context.Context, string, backup.History) error { return nil }
 			}
 		},
 		"recovery-spares-others": func(l *Ledger) func(*wrongSource) {
 			return func(w *wrongSource) {
-				w.recover = func(ctx context.Context, h backup.History) error {
+				w.recover = func(ctx context.Context, job string, h backup.History) error {
 					conn := &ledgerConn{l}
 					others, err := conn.sessions(ctx, "somebody else")
 					for _, ses := range others {
 						err = errors.Join(err, conn.end(ctx, ses.Owner, ses.ID))
 					}
-					return errors.Join(err, w.LedgerSource.Recover(ctx, h))
+					return errors.Join(err, w.LedgerSource.Recover(ctx, job, h))
 				}
 			}
 		},

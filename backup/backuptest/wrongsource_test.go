@@ -24,7 +24,7 @@ type wrongSource struct {
 	rehearse func(context.Context, string) error
 	check    func(backup.StageDir)
 	estimate func() int64
-	recover  func(context.Context, backup.History) error
+	recover  func(context.Context, string, backup.History) error
 }
 
 func (w *wrongSource) Describe() backup.Description {
@@ -84,11 +84,11 @@ func (w *wrongSource) Estimate(ctx context.Context, r backup.Request) (int64, er
 	return w.LedgerSource.Estimate(ctx, r)
 }
 
-func (w *wrongSource) Recover(ctx context.Context, h backup.History) error {
+func (w *wrongSource) Recover(ctx context.Context, job string, h backup.History) error {
 	if w.recover != nil {
-		return w.recover(ctx, h)
+		return w.recover(ctx, job, h)
 	}
-	return w.LedgerSource.Recover(ctx, h)
+	return w.LedgerSource.Recover(ctx, job, h)
 }
 
 // wrongApp is a Ledger whose agent is wrong.
