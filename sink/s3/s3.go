@@ -49,7 +49,7 @@ func Tune(b *blob.Bucket, w *blob.WriterOptions) {
 		if !as(&tm) {
 			return errors.New("s3blob no longer writes through the transfer manager: this version of sink/s3 does not fit it")
 		}
-		*tm = *transfermanager.New(client, func(o *transfermanager.Options) {
+		*tm = *transfermanager.New(insistent{client}, func(o *transfermanager.Options) {
 			o.PartSizeBytes = partSize
 			o.Concurrency = concurrency
 			o.FailTimeout = abortTimeout
@@ -60,6 +60,30 @@ func Tune(b *blob.Bucket, w *blob.WriterOptions) {
 			return before(as)
 		}
 		return nil
+	}
+}
+
+// insistent gives an upload up until the server no longer knows it. One request is not enough: a piece that was on its way may arrive after it, and
+// the server then keeps the upload (S3 API Reference, AbortMultipartUpload; seen with versitygw 1.8.0 on a busy machine).
+type insistent struct{ *s3.Client }
+
+func (c insistent) AbortMultipartUpload(ctx context.Context, in *s3.AbortMultipartUploadInput, opts ...func(*s3.Options)) (*s3.AbortMultipartUploadOutput, error) {
+	const tries = 6
+	wait := 20 * time.Millisecond
+	for i := 1; ; i++ {
+		out, err := c.Client.AbortMultipartUpload(ctx, in, opts...)
+		if gone := (*types.NoSuchUpload)(nil); errors.As(err, &gone) {
+			return &s3.AbortMultipartUploadOutput{}, nil
+		}
+		if i == tries {
+			return out, err
+		}
+		select {
+		case <-ctx.Done():
+			return out, errors.Join(err, ctx.Err())
+		case <-time.After(wait):
+			wait *= 2
+		}
 	}
 }
 
