@@ -3,6 +3,7 @@ package mysql
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -83,6 +84,7 @@ func (a *accountsRestore) create(ctx context.Context, c *session) error {
 		}
 		q := x.stmt
 		if exists {
+			a.forgetHeld(ctx, c, x)
 			q = "ALTER USER " + strings.TrimPrefix(q, "CREATE USER ")
 		}
 		if err := c.exec(ctx, q); err != nil {
@@ -90,6 +92,15 @@ func (a *accountsRestore) create(ctx context.Context, c *session) error {
 		}
 	}
 	return nil
+}
+
+// forgetHeld leaves out the grants that an account has already: MariaDB 10.11 keeps a PROXY grant twice when it is given twice.
+func (a *accountsRestore) forgetHeld(ctx context.Context, c *session, x *accountBack) {
+	now := account{accountEntry: x.accountEntry}
+	if err := now.read(ctx, c, a.r.srv.flavour); err != nil {
+		return // to give all of them is right as well
+	}
+	x.grants = slices.DeleteFunc(x.grants, func(g string) bool { return slices.Contains(now.grants, g) })
 }
 
 // grant gives back the rights that can be given by now and keeps the others for the next call: a grant on everything or a schema needs

@@ -53,6 +53,11 @@ func (c column) entry(f Flavour) columnEntry {
 	case "binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob", "vector",
 		"geometry", "point", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon", "geometrycollection", "geomcollection":
 		e.Type = binaryColumn
+	// Under CHARACTER SET binary MariaDB takes these for the bytes of the value, not for its text (10.11: warning 1292 and NULL), so they are read as bytes too.
+	case "uuid", "inet6":
+		e.Type, e.cast = binaryColumn, "BINARY(16)"
+	case "inet4":
+		e.Type, e.cast = binaryColumn, "BINARY(4)"
 	}
 	return e
 }
@@ -245,8 +250,11 @@ func (t *table) selectList() string {
 	var list []string
 	for _, c := range t.entry.Columns {
 		q := quote(c.Name)
-		if c.Type == floatColumn {
+		switch {
+		case c.Type == floatColumn:
 			q += "+0e0"
+		case c.cast != "":
+			q = "CAST(" + q + " AS " + c.cast + ")"
 		}
 		list = append(list, q)
 	}

@@ -104,10 +104,24 @@ func (r *restoring) fold(name string) string {
 func (r *restoring) clear(ctx context.Context, c *session) error {
 	for _, t := range r.targets {
 		for _, q := range t.drops {
-			if err := c.exec(ctx, q); err != nil {
+			if err := drop(ctx, c, q); err != nil {
 				return r.s.fail(ctx, "overwrite", strings.TrimPrefix(q, "DROP "), err)
 			}
 		}
 	}
 	return nil
+}
+
+// drop runs one of the DROP statements. MariaDB before 11.4 knows the word PACKAGE in its Oracle mode only (10.11: error 1064).
+func drop(ctx context.Context, c *session, q string) error {
+	if !strings.HasPrefix(q, "DROP package ") {
+		return c.exec(ctx, q)
+	}
+	if err := c.exec(ctx, "SET @quiesce_mode=@@sql_mode, SESSION sql_mode='ORACLE'"); err != nil {
+		return err
+	}
+	if err := c.exec(ctx, q); err != nil {
+		return err
+	}
+	return c.exec(ctx, "SET SESSION sql_mode=@quiesce_mode")
 }

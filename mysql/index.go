@@ -110,6 +110,7 @@ type tableEntry struct {
 type columnEntry struct {
 	Name string     `json:"name"`
 	Type columnType `json:"type,omitempty"`
+	cast string     // what the column is read as; it matters to a dump only
 }
 
 // columnType is how a column's text in a chunk is to be understood; empty is text or a number.
@@ -117,7 +118,7 @@ type columnType string
 
 const (
 	plainColumn  columnType = ""
-	binaryColumn columnType = "binary" // raw bytes: BINARY, BLOB, geometry, vector
+	binaryColumn columnType = "binary" // raw bytes: BINARY, BLOB, geometry, vector, UUID, INET4, INET6
 	bitColumn    columnType = "bit"    // raw bytes, highest first
 	jsonColumn   columnType = "json"   // text of MySQL's own JSON type
 	floatColumn  columnType = "float"  // read as a double, because its own text has six digits only

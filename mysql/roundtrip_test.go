@@ -31,7 +31,7 @@ func extras(mariadb bool) []string {
 	if mariadb {
 		q = append(q,
 			"CREATE SEQUENCE zoo.sq START WITH 5 MAXVALUE 100 CACHE 3 CYCLE; SELECT NEXTVAL(zoo.sq)",
-			"CREATE TABLE zoo.usesq (id INT DEFAULT NEXTVAL(zoo.sq), u UUID, i6 INET6); INSERT INTO zoo.usesq (u,i6) VALUES (UUID(),'::1'),(NULL,NULL)",
+			"CREATE TABLE zoo.usesq (id INT DEFAULT NEXTVAL(zoo.sq), u UUID, i6 INET6, i4 INET4); INSERT INTO zoo.usesq (u,i6,i4) VALUES (UUID(),'::1','10.1.2.3'),(NULL,NULL,NULL)",
 			"CREATE TABLE zoo.sv (id INT PRIMARY KEY, v INT) WITH SYSTEM VERSIONING; INSERT INTO zoo.sv VALUES (1,1),(2,2); UPDATE zoo.sv SET v=3 WHERE id=1",
 			"SET SESSION sql_mode=ORACLE; CREATE PACKAGE zoo.pk AS FUNCTION ff RETURN INT; END",
 			"SET SESSION sql_mode=ORACLE; CREATE PACKAGE BODY zoo.pk AS FUNCTION ff RETURN INT AS BEGIN RETURN 3; END; END; SET SESSION sql_mode=DEFAULT",

@@ -133,8 +133,10 @@ func picture(t testing.TB, srv *dbserver.Server, schemas ...string) map[string]s
 				text("table "+key, "SHOW CREATE TABLE "+quote(name), "create table")
 				digest, generated := digestQuery(rows("SHOW FULL COLUMNS FROM "+quote(name)), name)
 				text("digest "+key, digest, "n", "x", "s")
-				// CHECKSUM TABLE of MariaDB 10.11 gave different answers for one unchanged table with a generated column.
-				if !generated {
+				// CHECKSUM TABLE of MariaDB 10.11 gave different answers for one unchanged table with a generated column. Of a versioned
+				// table it also counts the times of the versions, which belong to the server that wrote them.
+				versioned := strings.Contains(pic["table "+key+" create table"], "SYSTEM VERSIONING")
+				if !generated && !versioned {
 					text("checksum "+key, "CHECKSUM TABLE "+quote(name)+" EXTENDED", "checksum")
 				}
 			}
