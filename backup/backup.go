@@ -188,7 +188,7 @@ func (s *session) prepare(ctx context.Context, kind Kind) (r *run, err error) {
 	if err == nil && r.staged() {
 		if r.lock, err = takeLock(ctx, dir); err == nil {
 			r.journal, err = createJournal(dir.Path, runRecord{ID: s.id, Job: s.p.cfg.Job, Kind: kind, Token: s.lease.rec.Token,
-				Started: r.started, PartSize: int64(r.partSize), Suffix: s.p.vault.suffix})
+				Started: r.started, PartSize: int64(r.partSize), Suffix: s.p.vault.suffix, Boot: bootID()})
 		}
 	}
 	if err != nil {

@@ -39,6 +39,7 @@ type runRecord struct {
 	Started  time.Time `json:"started"`
 	PartSize int64     `json:"part_size"`
 	Suffix   string    `json:"suffix"`
+	Boot     string    `json:"boot,omitempty"` // which start of the machine; see bootID
 }
 
 type artifactRecord struct {

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // resume completes a run from its stage.
@@ -19,7 +21,14 @@ func (s *session) resume(ctx context.Context, l *leftover) (*Manifest, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := st.queue(there); err != nil {
+	st.forgetMissing(there)
+	if l.run.Boot == "" || l.run.Boot != bootID() {
+		// The machine may have lost power since, and with it parts whose durability was deferred.
+		if err := st.readBack(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if err := st.queue(); err != nil {
 		return nil, err
 	}
 	r := st.r
@@ -137,15 +146,48 @@ func (rec record) artifact() int {
 	return 0
 }
 
-// queue gives the shipper what is not offsite yet. A part counts as offsite when the journal says so and the target lists it in that size.
-func (st *resumption) queue(there map[string]int64) error {
+// forgetMissing takes back what the journal says of parts that the target does not list in their size.
+func (st *resumption) forgetMissing(there map[string]int64) {
 	for _, a := range st.r.artifacts {
 		for n := range a.parts {
-			key := st.r.p.keys.run(st.r.id) + partName(a.key, n) + st.r.p.vault.suffix
-			if size, ok := there[key]; a.stored[n] && (!ok || size != a.parts[n].Stored) {
+			if size, ok := there[st.partKey(a, n)]; a.stored[n] && (!ok || size != a.parts[n].Stored) {
 				a.stored[n] = false
 			}
 		}
+	}
+}
+
+func (st *resumption) partKey(a *artifact, n int) string {
+	return st.r.p.keys.run(st.r.id) + partName(a.key, n) + st.r.p.vault.suffix
+}
+
+// readBack hashes the parts that are offsite and takes back what the journal says of those that are not what was stored.
+func (st *resumption) readBack(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(st.r.p.cfg.Workers)
+	for _, a := range st.r.artifacts {
+		for n := range a.parts {
+			if !a.stored[n] {
+				continue
+			}
+			g.Go(func() error {
+				digest, _, err := st.r.p.vault.hashStored(ctx, st.partKey(a, n))
+				if err = missingIsCorrupt(err); err != nil && !errors.Is(err, ErrCorrupt) {
+					return fmt.Errorf("read back %s part %d: %w", a.Name, n, err)
+				}
+				if err != nil || digest != a.parts[n].SHA256 {
+					a.stored[n] = false
+				}
+				return nil
+			})
+		}
+	}
+	return g.Wait()
+}
+
+// queue gives the shipper what is not offsite yet.
+func (st *resumption) queue() error {
+	for _, a := range st.r.artifacts {
 		if a.state != artifactCommitted {
 			continue
 		}

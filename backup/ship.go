@@ -259,7 +259,8 @@ func (s *shipper) put(ctx context.Context, obj sealed) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if err := s.r.p.vault.base.Put(ctx, obj.key, bytes.NewReader(obj.data)); err != nil {
+		// Durable with the listings, which are put without the mark before the manifest.
+		if err := s.r.p.vault.base.Put(DeferDurability(ctx), obj.key, bytes.NewReader(obj.data)); err != nil {
 			return err
 		}
 		if !check {

@@ -28,6 +28,9 @@ type Dir struct {
 	root string
 	// durable holds directories that exist and whose entry in their parent is on disk.
 	durable sync.Map
+	// made holds directories that exist and whose entry may not be on disk yet.
+	made     sync.Map
+	deferred group
 	// publishing is held shared while an object is moved to its place and exclusively while empty directories are pruned,
 	// so that none is pruned between its creation and its first object.
 	publishing sync.RWMutex
@@ -108,14 +111,21 @@ func (d *Dir) failed(op, key string, err error) error {
 	return e
 }
 
-// write makes a durable temporary file of r and lets move give it its name.
+// write makes a temporary file of r and lets move give it its name, both on disk before it returns. With backup.DeferDurability the disk may follow
+// later, at the latest in the next write without.
 func (d *Dir) write(ctx context.Context, key string, r io.Reader, move func(from, to string) error) (err error) {
 	rel, err := keyPath(key)
 	if err != nil {
 		return err
 	}
 	d.sweep.Do(d.removeStale)
-	temp, err := d.writeTemp(ctx, r)
+	later := backup.DurabilityDeferred(ctx)
+	if !later {
+		if err := d.barrier(rel); err != nil {
+			return err
+		}
+	}
+	temp, err := d.writeTemp(ctx, r, later)
 	if err != nil {
 		return err
 	}
@@ -124,17 +134,21 @@ func (d *Dir) write(ctx context.Context, key string, r io.Reader, move func(from
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
-	return d.publish(temp, filepath.Join(d.root, filepath.FromSlash(rel)), move)
+	return d.publish(temp, rel, move, later)
 }
 
-// writeTemp copies r into a new file and brings it to disk.
-func (d *Dir) writeTemp(ctx context.Context, r io.Reader) (name string, err error) {
+// writeTemp copies r into a new file and brings it to disk, or only on its way there.
+func (d *Dir) writeTemp(ctx context.Context, r io.Reader, later bool) (name string, err error) {
 	f, err := d.createTemp()
 	if err != nil {
 		return "", err
 	}
 	_, err = copyTo(ctx, f, r)
-	if err == nil {
+	switch {
+	case err != nil:
+	case later:
+		startWriteback(f)
+	default:
 		err = f.Sync()
 	}
 	if cerr := f.Close(); err == nil {
@@ -161,34 +175,75 @@ func (d *Dir) createTemp() (*os.File, error) {
 }
 
 // publish gives the file at temp the name path and brings that to disk too.
-func (d *Dir) publish(temp, path string, move func(from, to string) error) error {
+func (d *Dir) publish(temp, rel string, move func(from, to string) error, later bool) error {
+	path := filepath.Join(d.root, filepath.FromSlash(rel))
+	changed, err := d.publishNow(temp, path, move, later)
+	if err != nil || !later {
+		return err
+	}
+	if d.deferred.add(path, changed) {
+		return d.barrier(rel)
+	}
+	return nil
+}
+
+// publishNow returns the directories that changed, which a deferred write brings to disk later.
+func (d *Dir) publishNow(temp, path string, move func(from, to string) error, later bool) (changed []string, err error) {
 	d.publishing.RLock()
 	defer d.publishing.RUnlock()
 	dir := filepath.Dir(path)
+	d.deferred.forget(path)
 	// Another process may prune a directory between our look at it and the move. It has to win this race every time to keep us here.
-	var err error
 	for range 100 {
-		if err = d.place(temp, path, move); !errors.Is(err, fs.ErrNotExist) {
-			return err
+		if changed, err = d.place(temp, path, move, later); !errors.Is(err, fs.ErrNotExist) {
+			return changed, err
 		}
 		d.forget(dir)
 	}
-	return err
+	return changed, err
 }
 
-func (d *Dir) place(temp, path string, move func(from, to string) error) error {
+func (d *Dir) place(temp, path string, move func(from, to string) error, later bool) (changed []string, err error) {
 	dir := filepath.Dir(path)
-	if err := d.ensureDir(dir); err != nil {
-		return err
+	if later {
+		changed, err = d.makeDirs(dir, nil)
+	} else {
+		err = d.ensureDir(dir)
 	}
-	err := move(temp, path)
+	if err != nil {
+		return nil, err
+	}
+	err = move(temp, path)
 	if errors.Is(err, syscall.EXDEV) {
 		err = d.moveAcross(temp, path, move)
 	}
-	if err != nil {
-		return err
+	if err != nil || later {
+		return append(changed, dir), err
 	}
-	return syncDir(dir)
+	return nil, syncDir(dir)
+}
+
+// makeDirs makes dir and its parents up to the root and adds to changed those in which something was made that is not yet on disk.
+func (d *Dir) makeDirs(dir string, changed []string) ([]string, error) {
+	if dir == d.root {
+		return changed, nil
+	}
+	if _, ok := d.durable.Load(dir); ok {
+		return changed, nil
+	}
+	parent := filepath.Dir(dir)
+	changed, err := d.makeDirs(parent, append(changed, parent))
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := d.made.Load(dir); ok {
+		return changed, nil
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, err
+	}
+	d.made.Store(dir, true)
+	return changed, nil
 }
 
 // moveAcross serves a directory that is mounted or linked into the root from another file system: the file is
@@ -244,6 +299,7 @@ func (d *Dir) ensureDir(dir string) error {
 func (d *Dir) forget(dir string) {
 	for ; dir != d.root && len(dir) > len(d.root); dir = filepath.Dir(dir) {
 		d.durable.Delete(dir)
+		d.made.Delete(dir)
 	}
 }
 

@@ -121,7 +121,9 @@ func (d *Dir) remove(ctx context.Context, key string) error {
 	path := filepath.Join(d.root, filepath.FromSlash(rel))
 	info, err := os.Lstat(path)
 	if err == nil && !info.IsDir() {
-		err = os.Remove(path)
+		if err = os.Remove(path); err == nil {
+			d.deferred.forget(path)
+		}
 	}
 	if err = absent(err); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -145,6 +147,7 @@ func (d *Dir) prune(dir string) string {
 			break
 		}
 		d.durable.Delete(dir)
+		d.made.Delete(dir)
 		dir = filepath.Dir(dir)
 	}
 	return dir
