@@ -88,7 +88,7 @@ func (s *safe) close(ctx context.Context, keep bool) error {
 	}
 	var errs []error
 	if !keep {
-		for o, err := range target.List(ctx, s.job+"/") {
+		for o, err := range s.target.List(ctx, s.job+"/") {
 			if err != nil {
 				errs = append(errs, fmt.Errorf("clean up %s: %w", s.where, err))
 				break
