@@ -37,11 +37,10 @@ type lease struct {
 	ttl   time.Duration
 	now   func() time.Time
 
-	mu      sync.Mutex
-	rec     leaseRecord
-	renewed time.Time // monotonic
-	stop    func()
-	done    chan struct{}
+	mu   sync.Mutex
+	rec  leaseRecord
+	stop func()
+	done chan struct{}
 }
 
 // leaseClaim is what acquire needs to know.
@@ -162,7 +161,6 @@ func (c leaseClaim) free(ctx context.Context, r leaseRecord) error {
 func (l *lease) stamp() []byte {
 	now := l.now()
 	l.rec.Renewed, l.rec.Expires = now.UTC(), now.Add(l.ttl).UTC()
-	l.renewed = time.Now()
 	data, err := json.MarshalIndent(l.rec, "", "  ")
 	if err != nil {
 		panic(err) // a struct of strings, numbers and times
@@ -192,30 +190,23 @@ func (l *lease) write(ctx context.Context, runs []ID, released bool) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.rec.Runs, l.rec.Released = runs, released
-	before := l.renewed
 	if err := l.vault.put(ctx, l.keys.lease(l.rec.Fence), l.stamp()); err != nil {
-		l.renewed = before
 		return fmt.Errorf("renew lease: %w", err)
 	}
 	return nil
 }
 
-// keep renews the lease until release and calls lost when it could not be renewed in time.
+// keep renews the lease until release, and calls lost when another holder has taken the job. A target that cannot be reached is no reason to
+// give up: the run may ride the outage out. Should the lease expire meanwhile and another run begin, then this one can no longer publish,
+// because it looks for a higher fence before it does and because its manifest's key is taken by the other.
 func (l *lease) keep(ctx context.Context, lost func(error)) {
 	ctx, l.stop = context.WithCancel(ctx)
 	l.done = make(chan struct{})
 	go func() {
 		defer close(l.done)
 		for sleep(ctx, l.ttl/3) == nil {
-			err := l.renew(ctx)
-			l.mu.Lock()
-			age := time.Since(l.renewed)
-			l.mu.Unlock()
-			if ctx.Err() != nil || err == nil {
-				continue
-			}
-			if errors.Is(err, ErrLeaseLost) || age > l.ttl {
-				lost(errors.Join(ErrLeaseLost, err))
+			if err := l.renew(ctx); errors.Is(err, ErrLeaseLost) && ctx.Err() == nil {
+				lost(err)
 				return
 			}
 		}

@@ -125,21 +125,38 @@ func TestLeaseLost(t *testing.T) {
 	})
 }
 
-// TestLeaseUnrenewable cuts the target off: after one lifetime the run gives up by itself, though nothing else fails.
-func TestLeaseUnrenewable(t *testing.T) {
+// TestLeaseTakenDuringARun ends the run as soon as a renewal sees the other holder, not only at its end.
+func TestLeaseTakenDuringARun(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		mem := backuptest.NewMemSink()
-		cut := backuptest.NewFaultySink(mem)
-		begun := make(chan struct{})
-		src := &waiting{begun: begun}
-		p := newPipeline(t, backup.Config{Source: src, Sink: cut, LeaseTTL: time.Minute})
+		src := &waiting{begun: make(chan struct{})}
+		p := newPipeline(t, backup.Config{Source: src, Sink: mem, LeaseTTL: time.Minute})
 		go func() {
-			<-begun
-			cut.Script(backuptest.Fault{Times: -1})
+			<-src.begun
+			leaseOf(t, mem, 99, map[string]any{"expires": time.Now().Add(time.Hour), "renewed": time.Now()})
 		}()
+		begun := time.Now()
 		_, err := p.Backup(t.Context(), backup.Full)
 		require.ErrorIs(t, err, backup.ErrLeaseLost)
+		assert.LessOrEqual(t, time.Since(begun), 21*time.Second)
+	})
+}
+
+// TestLeaseRidesOutAnOutage cuts the target off for longer than the lease lasts: when nobody took the job meanwhile, the run goes on.
+func TestLeaseRidesOutAnOutage(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cut := backuptest.NewFaultySink(backuptest.NewMemSink())
+		src := &files{content: sample(partSize)}
+		src.before = func(*backup.Stage) error {
+			cut.Script(backuptest.Fault{Times: -1})
+			time.Sleep(10 * time.Minute)
+			cut.Script()
+			return nil
+		}
+		_, err := newPipeline(t, backup.Config{Source: src, Sink: cut, LeaseTTL: time.Minute}).Backup(t.Context(), backup.Full)
+		require.NoError(t, err)
 	})
 }
 

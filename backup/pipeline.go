@@ -192,7 +192,8 @@ func (p *Pipeline) fail(op string, id ID, err error) error {
 		e.App, e.Instance = d.Application, d.Instance
 	}
 	// What the agent says itself names all of this.
-	if own, ok := err.(*Error); ok && own.App == e.App && own.Instance == e.Instance && own.Instance != "" && (id == "" || own.ID == id) { //nolint:errorlint // the outermost error only: one further inside is introduced by what surrounds it
+	//nolint:errorlint // only what stands outermost counts; something deeper is not the agent's last word
+	if own, ok := err.(*Error); ok && own.App == e.App && own.Instance == e.Instance && own.Instance != "" && (id == "" || own.ID == id) {
 		return err
 	}
 	return e

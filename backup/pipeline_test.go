@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -228,6 +229,33 @@ func roundTrip(t *testing.T, how string, seal bool) {
 	out := t.TempDir()
 	require.NoError(t, p.Fetch(t.Context(), plan, out))
 	require.ErrorIs(t, p.Fetch(t.Context(), plan, out), backup.ErrExists)
+}
+
+// marked notes which puts may reach the disk later.
+type marked struct {
+	backup.Sink
+	mu       sync.Mutex
+	deferred map[string]bool
+}
+
+func (m *marked) Put(ctx context.Context, key string, r io.Reader) error {
+	m.mu.Lock()
+	m.deferred[key] = backup.DurabilityDeferred(ctx)
+	m.mu.Unlock()
+	return m.Sink.Put(ctx, key, r)
+}
+
+// TestOnlyPartsAreDeferred: the listings come after the parts and are the barrier before the manifest.
+func TestOnlyPartsAreDeferred(t *testing.T) {
+	t.Parallel()
+	m := &marked{Sink: backuptest.NewMemSink(), deferred: map[string]bool{}}
+	_, err := newPipeline(t, backup.Config{Source: &files{content: sample(partSize)}, Sink: sealedSink(t, m)}).Backup(t.Context(), backup.Full)
+	require.NoError(t, err)
+	for key, deferred := range m.deferred {
+		part := strings.Contains(key, "/runs/") && !strings.HasSuffix(key, "/entries.jsonl.zst.age") && !strings.HasSuffix(key, "/parts.sha256")
+		assert.Equal(t, part, deferred, key)
+	}
+	assert.Contains(t, m.deferred, "job/lease/000000000001.json")
 }
 
 // TestStockSums checks that the plain list of digests is what sha256sum -c takes.

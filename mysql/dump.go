@@ -89,28 +89,28 @@ func (r *run) list(ctx context.Context, c *session) error {
 
 // locked reads tables without transactions while the snapshot's lock keeps writers off them.
 func (r *run) locked(ctx context.Context, sn *snapshot) {
-	var todo []*table
+	var waiting []*table
 	var bytes int64
 	for _, cat := range r.cats {
 		for _, t := range cat.tables {
 			if !t.transactions {
-				todo = append(todo, t)
+				waiting = append(waiting, t)
 				bytes += t.bytes
 			}
 		}
 	}
-	if len(todo) == 0 || bytes > r.s.opt.LockedBytes {
+	if len(waiting) == 0 || bytes > r.s.opt.LockedBytes {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, r.s.opt.LockHold)
 	defer cancel()
-	if err := r.readLocked(ctx, todo); err != nil {
+	if err := r.readLocked(ctx, waiting); err != nil {
 		r.warn(fmt.Sprintf("tables without transactions could not all be read under the lock: %v", err))
 	}
 }
 
 // readLocked uses a session of its own: when its time is up the session breaks, and a snapshot must not break with it.
-func (r *run) readLocked(ctx context.Context, todo []*table) error {
+func (r *run) readLocked(ctx context.Context, waiting []*table) error {
 	c, err := r.s.open(ctx, readSettings())
 	if err != nil {
 		return err
@@ -124,7 +124,7 @@ func (r *run) readLocked(ctx context.Context, todo []*table) error {
 			return err
 		}
 	}
-	for _, t := range todo {
+	for _, t := range waiting {
 		t.newEntry(r.srv.flavour)
 		if err := r.readChunk(ctx, c, chunk{t: t, seq: 1}); err != nil {
 			t.entry = nil

@@ -231,17 +231,17 @@ func (r *restoring) makeEvents(ctx context.Context, c *session) error {
 
 // makeViews makes all views of all schemas, in rounds: a view that needs another one waits for the next round, until a round makes none.
 func (r *restoring) makeViews(ctx context.Context, c *session) error {
-	var todo []*objectTarget
+	var waiting []*objectTarget
 	_ = r.each(func(o *objectTarget) error {
 		if o.Kind == viewObject {
-			todo = append(todo, o)
+			waiting = append(waiting, o)
 		}
 		return nil
 	})
-	for len(todo) > 0 {
+	for len(waiting) > 0 {
 		var failed []*objectTarget
 		var errs []error
-		for _, o := range todo {
+		for _, o := range waiting {
 			if err := r.make(ctx, c, o); err != nil {
 				if number(err) == 0 {
 					return err
@@ -249,10 +249,10 @@ func (r *restoring) makeViews(ctx context.Context, c *session) error {
 				failed, errs = append(failed, o), append(errs, err)
 			}
 		}
-		if len(failed) == len(todo) {
+		if len(failed) == len(waiting) {
 			return r.badViews(failed, errs)
 		}
-		todo = failed
+		waiting = failed
 	}
 	return nil
 }

@@ -16,7 +16,7 @@ import (
 )
 
 // Dir is a directory as a Target: a disk, a mounted share. What Put returned nil for survives a power failure, as far as
-// the file system and the disk honour fsync; replaced objects are seen old or new, never mixed; PutIfAbsent is atomic.
+// the file system and the disk honour fsync (with backup.DeferDurability, once the next Put without it has returned nil); replaced objects are seen old or new, never mixed; PutIfAbsent is atomic.
 //
 // Each object is one file, named by its key, readable by stock tools. Characters no file name can hold on every system are written as
 // %XX. Keys must be clean relative paths, and as on any file system "a" and "a/b" cannot both be objects. On
@@ -54,7 +54,7 @@ func OpenDir(path string) (*Dir, error) {
 	if err != nil {
 		return nil, &backup.Error{Op: "open sink", Artifact: path, Err: err, Advice: "the parent directory must exist and be writable"}
 	}
-	return &Dir{root: root, link: os.Link}, nil
+	return &Dir{root: root, link: os.Link, deferred: group{toDisk: syncFile}}, nil
 }
 
 // makeDurable makes a directory and its missing parents, each durable in its parent.

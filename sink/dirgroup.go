@@ -16,6 +16,8 @@ const groupSize = 64
 
 // group is what was put with backup.DeferDurability and may not be on disk yet.
 type group struct {
+	toDisk func(path string) error // syncFile; tests stand in a disk that fails
+
 	mu     sync.Mutex
 	files  map[string]struct{}
 	dirs   map[string]struct{}
@@ -62,7 +64,7 @@ func (g *group) flush() {
 	defer g.flushing.Unlock()
 	files, dirs := g.take()
 	for f := range files {
-		if err := syncFile(f); err != nil {
+		if err := g.toDisk(f); err != nil {
 			g.fail(f, err)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	_ "gocloud.dev/blob/gcsblob"   // gs://
 	_ "gocloud.dev/blob/s3blob"    // s3://
 
+	"github.com/quiesce-go/quiesce/backup"
 	"github.com/quiesce-go/quiesce/sink"
 	"github.com/quiesce-go/quiesce/sink/s3"
 )
@@ -43,12 +44,29 @@ func (s *safe) open(ctx context.Context, url, dir string) error {
 	if err != nil {
 		return err
 	}
-	s.target, s.where = target, filepath.Join(dir, "target")
+	s.where = filepath.Join(dir, "target")
 	if url != "" {
 		s.where, _, _ = strings.Cut(url, "?")
 	}
+	if err := s.reach(ctx, target); err != nil {
+		return errors.Join(err, target.Close())
+	}
+	s.target = target
 	// One process both writes and restores here. In earnest the protected machine has the recipient only, and the identity lies in a safe.
 	s.sealed = sink.Seal(s.target, sink.Keys{Recipients: []age.Recipient{id.Recipient()}, Identities: []age.Identity{id}}, nil)
+	return nil
+}
+
+// reach asks the target once, without the patience a backup has: a wrong region, bucket or credential is said now.
+func (s *safe) reach(ctx context.Context, target sink.Target) error {
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
+	defer cancel()
+	for _, err := range target.List(ctx, s.job+"/") {
+		if err != nil {
+			return &backup.Error{Op: "reach", Artifact: s.where, Err: err,
+				Advice: "check bucket, region and credentials; doc: gocloud.dev/howto/blob"}
+		}
+	}
 	return nil
 }
 

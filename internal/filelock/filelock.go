@@ -29,5 +29,5 @@ func (l *Lock) Release() error {
 	}
 	f := l.f
 	l.f = nil
-	return f.Close()
+	return errors.Join(unlock(f), f.Close())
 }

@@ -29,3 +29,7 @@ func open(path string) (*os.File, error) {
 	}
 	return nil, &os.PathError{Op: "flock", Path: path, Err: err}
 }
+
+// unlock gives the lock back for every descriptor of the open file. Closing ours would not do: a process being started at this moment
+// holds a copy of it until its exec.
+func unlock(f *os.File) error { return syscall.Flock(int(f.Fd()), syscall.LOCK_UN) }

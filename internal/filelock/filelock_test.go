@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -50,4 +51,34 @@ func TestDeadHolder(t *testing.T) {
 	l, err := filelock.Take(path)
 	require.NoError(t, err)
 	require.NoError(t, l.Release())
+}
+
+// TestForkDoesNotKeepTheLock starts processes while locks are taken and given back: a child holds copies of the parent's descriptors
+// until its exec, and must not keep a lock by them.
+func TestForkDoesNotKeepTheLock(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "lock")
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					_ = exec.Command(os.Args[0], "-test.run=^$").Run()
+				}
+			}
+		})
+	}
+	for range 2000 {
+		l, err := filelock.Take(path)
+		if !assert.NoError(t, err) {
+			break
+		}
+		require.NoError(t, l.Release())
+	}
+	close(stop)
+	wg.Wait()
 }
