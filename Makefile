@@ -47,7 +47,7 @@ lint:
 ifeq ($(GOLANGCI),)
 	@echo "lint left out: golangci-lint is not installed; make tools builds it"
 else
-	@set -e; for dir in $(MODULES); do echo "golangci-lint $$dir"; (cd $$dir && $(GOLANGCI) run ./...); done
+	@set -e; for dir in $(MODULES); do echo "golangci-lint $$dir"; (cd $$dir && $(GOLANGCI) run --allow-parallel-runners ./...); done
 endif
 
 test:
