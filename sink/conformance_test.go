@@ -64,7 +64,7 @@ func TestLayersKeepTheContract(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			backuptest.TestSink(t, func(t *testing.T) backup.Sink { return layer(t, backuptest.NewMemSink()) },
-				backuptest.SinkOptions{Big: 5 << 20})
+				backuptest.SinkOptions{Big: suiteSize})
 		})
 	}
 }

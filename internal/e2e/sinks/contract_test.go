@@ -1,7 +1,9 @@
 package sinks
 
 import (
+	"strings"
 	"testing"
+	"time"
 
 	"filippo.io/age"
 	"github.com/stretchr/testify/require"
@@ -40,8 +42,16 @@ func TestFileblob(t *testing.T) {
 func TestS3(t *testing.T) {
 	server := startS3(t)
 	backuptest.TestSink(t, func(t *testing.T) backup.Sink {
-		return openS3(t, server.endpoint, server.newBucket(t), true)
+		return overDirectories(openS3(t, server.endpoint, server.newBucket(t), true))
 	})
+}
+
+// overDirectories forgives the one thing in which versitygw is not S3: it keeps objects as files, and a put beside the removal of
+// the last neighbour is now and then refused with this word. S3 knows no directories. Every other error stays final.
+func overDirectories(s backup.Sink) backup.Sink {
+	return sink.Retry(s, sink.RetryPolicy{Initial: 20 * time.Millisecond, Tries: 20, Retryable: func(err error) bool {
+		return strings.Contains(err.Error(), "ExistingObjectIsDirectory")
+	}})
 }
 
 func TestS3SealedByURL(t *testing.T) {
