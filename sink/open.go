@@ -45,7 +45,11 @@ func Open(ctx context.Context, rawURL string, opts *Options) (Target, error) {
 		if err != nil {
 			return nil, &backup.Error{Op: "open sink", Artifact: name, Err: err, Advice: "write file:///path"}
 		}
-		return OpenDir(path)
+		d, err := OpenDir(path)
+		if err != nil {
+			return nil, err // not a nil *Dir, which as a Target would not be nil
+		}
+		return d, nil
 	}
 	mux := blob.DefaultURLMux()
 	if !mux.ValidBucketScheme(u.Scheme) {

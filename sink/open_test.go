@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -110,3 +111,12 @@ type status int
 
 func (s status) Error() string       { return "answer" }
 func (s status) HTTPStatusCode() int { return int(s) }
+
+func TestOpenFailsWithNoTarget(t *testing.T) {
+	t.Parallel()
+	blocked := filepath.Join(t.TempDir(), "file")
+	require.NoError(t, os.WriteFile(blocked, nil, 0o600))
+	target, err := sink.Open(t.Context(), "file://"+filepath.ToSlash(blocked)+"/below", nil)
+	require.Error(t, err)
+	assert.True(t, target == nil, "a nil pointer in an interface is not nil")
+}
