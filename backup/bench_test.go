@@ -312,6 +312,18 @@ func BenchmarkStageToSink(b *testing.B) {
 			m.report()
 		})
 	}
+	// What the pipeline costs by itself, without a disk to write to.
+	b.Run("backup/discard", func(b *testing.B) {
+		m := measure(b, size)
+		for b.Loop() {
+			p, err := backup.New(backup.Config{Job: "bench", Source: linked{paths}, Sink: sink.Seal(newDiscard(b), keys, nil),
+				Stager: backup.DirStager{Dir: filepath.Join(filepath.Dir(paths[0]), "stage")}, Prove: backup.Prove{Mode: backup.ProveLater}})
+			require.NoError(b, err)
+			_, err = p.Backup(b.Context(), backup.Full)
+			require.NoError(b, err)
+		}
+		m.report()
+	})
 	b.Run("restore", func(b *testing.B) {
 		if full == nil {
 			b.Skip("restores what backup/prove= stored; run both")
