@@ -39,7 +39,8 @@
 // a run: the lease is numbered, every manifest carries the number, and the key of a dead run's manifest is taken before its parts
 // are removed. A restore never hands out a byte whose part was not checked against its digest.
 //
-// Memory is bounded by about (2 x Workers + artifacts being written at once) x PartSize, whatever the size of the application.
+// Whatever the size of the application, at most (2 x Workers + artifacts being written at once) parts lie in memory, and beside them what
+// compression needs and headroom of the garbage collector; Config.Workers has figures.
 //
 // # What is not
 //

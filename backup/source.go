@@ -2,9 +2,7 @@ package backup
 
 import (
 	"context"
-	"iter"
 	"log/slog"
-	"maps"
 )
 
 // A Source is one instance of an application that can be backed up. It is the only interface an agent must implement; every further
@@ -57,9 +55,6 @@ type Link struct {
 	ID ID
 	Item
 }
-
-// Items yields the names with an anchor, sorted by nothing in particular.
-func (r Request) Items() iter.Seq[string] { return maps.Keys(r.Anchors) }
 
 // Result is what a Source took.
 type Result struct {
