@@ -32,7 +32,8 @@ type run struct {
 }
 
 // dump takes the whole backup.
-func (s *Source) dump(ctx context.Context, st stage, log *slog.Logger) (*run, error) {
+func (s *Source) dump(ctx context.Context, st stage, log *slog.Logger) (_ *run, err error) {
+	defer func() { err = because(ctx, err) }()
 	coord, err := s.open(ctx, readSettings())
 	if err != nil {
 		return nil, err

@@ -65,10 +65,26 @@ func (s *Source) fail(ctx context.Context, op, object string, err error) error {
 	if errors.As(err, &have) {
 		return err
 	}
-	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
-		err = errors.Join(cause, err)
-	}
+	err = because(ctx, err)
 	return &backup.Error{Op: op, App: application, Instance: s.instance, Artifact: object, Advice: advice(err), Err: err}
+}
+
+// because puts the reason why ctx ended before an error that does not tell it.
+//
+// fail does so with the context at hand. Where a whole backup or restore ends it is done once more with the outermost: a context ends before those derived
+// from it, and in between its sessions may already be killed.
+func because(ctx context.Context, err error) error {
+	cause := context.Cause(ctx)
+	if err == nil || cause == nil || errors.Is(err, cause) {
+		return err
+	}
+	if have, ok := err.(*backup.Error); ok { // keep what was being done in front
+		e := *have
+		e.Err = errors.Join(cause, have.Err)
+		e.Advice = advice(e.Err)
+		return &e
+	}
+	return errors.Join(cause, err)
 }
 
 func advice(err error) string {

@@ -69,12 +69,12 @@ type objectTarget struct {
 	create string
 }
 
-func (s *Source) restore(ctx context.Context, req backup.RestoreRequest, m material) error {
+func (s *Source) restore(ctx context.Context, req backup.RestoreRequest, m material) (err error) {
+	defer func() { err = because(ctx, err) }()
 	r := &restoring{s: s, m: m, log: req.Log, req: req}
 	if err := r.options(); err != nil {
 		return err
 	}
-	var err error
 	if r.idx, err = loadIndex(ctx, m); err != nil {
 		return err
 	}

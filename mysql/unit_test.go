@@ -2,12 +2,15 @@ package mysql
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"strings"
 	"testing"
 
+	"github.com/go-sql-driver/mysql"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -187,4 +190,22 @@ func TestYearsKeepFourDigits(t *testing.T) {
 	for v, want := range map[int64]string{0: "0000", 7: "0007", 1999: "1999", 2155: "2155"} {
 		assert.Equal(t, want, string(rw.integer(nil, 0, v)))
 	}
+}
+
+// A session is killed when the outermost context ends, which is before those derived from it end.
+func TestReasonOfTheOutermostContext(t *testing.T) {
+	t.Parallel()
+	s := &Source{instance: "db1"}
+	inner := t.Context() // has not ended yet
+	err := s.fail(inner, "read", "shop.orders", mysql.ErrInvalidConn)
+	outer, cancel := context.WithCancelCause(t.Context())
+	require.Equal(t, err, because(outer, err))
+	gone := errors.New("operator went home")
+	cancel(gone)
+	err = because(outer, err)
+	require.ErrorIs(t, err, gone)
+	require.ErrorIs(t, err, mysql.ErrInvalidConn)
+	require.ErrorContains(t, err, "read db1 shop.orders: operator went home")
+	require.Equal(t, err, because(outer, err), "told twice")
+	require.NoError(t, because(outer, nil))
 }
