@@ -1,0 +1,2 @@
+// Package config builds the jobs of an agent from a YAML file.
+package config
