@@ -20,21 +20,28 @@ const (
 	exitBusy    = 5 // another run holds the job
 )
 
-// usageError marks what the person at the keyboard, or the configuration, got wrong.
-type usageError struct{ err error }
+// usageError is what the person at the keyboard, or the configuration, got wrong.
+type usageError struct {
+	err    error
+	advice string
+}
 
 func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 
-func usage(err error) error {
-	if err == nil {
-		return nil
+// Hint implements what backup.Hint looks for.
+func (e *usageError) Hint() string {
+	if e.advice == "" {
+		return backup.Hint(e.err)
 	}
-	return &usageError{err}
+	return e.advice
 }
 
+// usage marks err as a usageError.
+func usage(err error) error { return &usageError{err: err} }
+
 func usagef(advice, format string, args ...any) error {
-	return usage(&backup.Error{Err: fmt.Errorf(format, args...), Advice: advice})
+	return &usageError{fmt.Errorf(format, args...), advice}
 }
 
 // outcomeError is an action that did not end well, with what its record says.

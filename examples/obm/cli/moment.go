@@ -4,10 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
-
-	"github.com/quiesce-go/quiesce/backup"
 )
 
 // momentForms is the hint of every refusal here.
@@ -15,7 +14,7 @@ const momentForms = `write 2026-11-22T14:05:00.25+01:00, "2026-11-22 14:05 Europ
 
 // momentError says what is wrong with a moment somebody typed.
 func momentError(s string, err error) error {
-	return usage(&backup.Error{Op: "read the time", Artifact: s, Err: err, Advice: momentForms})
+	return usagef(momentForms, "time %q: %w", s, err)
 }
 
 // parseMoment reads what follows --at. now is the moment it is read at, whose location stands for a zone that is not written. The zero
@@ -140,16 +139,16 @@ func onTheWall(wall time.Time, loc *time.Location) (time.Time, error) {
 	if !end.IsZero() {
 		near = append(near, end)
 	}
-	var offsets []string
 	var found []time.Time
-	for _, n := range near {
+	for _, n := range near { // a change leaves a candidate on each side of it
 		_, offset := n.Zone()
 		t := wall.Add(-time.Duration(offset) * time.Second).In(loc)
-		if t.Format(time.DateTime) == wall.Format(time.DateTime) && (len(found) == 0 || !found[0].Equal(t)) {
+		if t.Format(time.DateTime) == wall.Format(time.DateTime) {
 			found = append(found, t)
-			offsets = append(offsets, t.Format("-07:00"))
 		}
 	}
+	slices.SortFunc(found, time.Time.Compare)
+	found = slices.CompactFunc(found, time.Time.Equal)
 	switch len(found) {
 	case 1:
 		return found[0], nil
@@ -158,7 +157,8 @@ func onTheWall(wall time.Time, loc *time.Location) (time.Time, error) {
 		return time.Time{}, fmt.Errorf("clocks in %s never showed it: they went from %s to %s; write the offset meant",
 			loc, before.Format("-07:00"), after.Format("-07:00"))
 	}
-	return time.Time{}, fmt.Errorf("clocks in %s showed it twice, at %s and at %s; write the offset meant", loc, offsets[0], offsets[1])
+	return time.Time{}, fmt.Errorf("clocks in %s showed it twice, at %s and at %s; write the offset meant",
+		loc, found[0].Format("-07:00"), found[1].Format("-07:00"))
 }
 
 // around returns a moment before and one after the change of offset nearest to guess.

@@ -56,10 +56,8 @@ func (o *opened) names() []string {
 
 // job finds a job by its name.
 func (o *opened) job(name string) (agent.Job, error) {
-	for _, j := range o.built.Jobs {
-		if j.Name == name {
-			return j, nil
-		}
+	if j, ok := o.built.Job(name); ok {
+		return j, nil
 	}
 	return agent.Job{}, usagef("the jobs in "+o.in.file+" are "+strings.Join(o.names(), ", "), "there is no job %q", name)
 }

@@ -50,6 +50,9 @@ func (p *Program) Run(ctx context.Context, args []string) int {
 	root.SetOut(p.stdout())
 	root.SetErr(p.stderr())
 	err := root.ExecuteContext(ctx)
+	if err != nil && !in.began {
+		err = usage(err)
+	}
 	if err != nil {
 		p.report(p.stderr(), err)
 	}

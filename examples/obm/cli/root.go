@@ -14,6 +14,8 @@ type invocation struct {
 	json    bool
 	quiet   bool
 	verbose bool
+	// began is set when a command got its turn: what goes wrong before that is the call's own fault.
+	began bool
 }
 
 const rootText = `%[1]s keeps backups of applications: it takes them, carries them offsite, proves them, and knows at any time
@@ -35,7 +37,7 @@ func (in *invocation) root() *cobra.Command {
 		Example:       in.examples("keygen --out key.txt", "check", "backup shop", "list shop", "windows shop", "restore shop --at '2h ago'", "run"),
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          in.args(cobra.NoArgs),
+		Args:          in.command,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
@@ -48,6 +50,7 @@ func (in *invocation) root() *cobra.Command {
 	flags.BoolVarP(&in.verbose, "verbose", "v", false, "log what happens")
 	root.AddGroup(&cobra.Group{ID: "every", Title: "Every day:"}, &cobra.Group{ID: "care", Title: "Care of backups:"},
 		&cobra.Group{ID: "machine", Title: "The machine:"})
+	root.SuggestionsMinimumDistance = 2
 	root.SetHelpCommandGroupID("machine")
 	root.SetCompletionCommandGroupID("machine")
 	in.add(root, "every", in.check(), in.backup(), in.list(), in.windows(), in.plan(), in.restore(), in.status())
@@ -59,7 +62,20 @@ func (in *invocation) root() *cobra.Command {
 func (in *invocation) add(root *cobra.Command, group string, commands ...*cobra.Command) {
 	for _, c := range commands {
 		c.GroupID = group
+		in.mark(c)
 		root.AddCommand(c)
+	}
+}
+
+// mark notes that a command, or one below it, got its turn.
+func (in *invocation) mark(c *cobra.Command) {
+	do := c.RunE
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		in.began = true
+		return do(cmd, args)
+	}
+	for _, sub := range c.Commands() {
+		in.mark(sub)
 	}
 }
 
@@ -84,6 +100,18 @@ func (in *invocation) defaultFile() string {
 // examples forms the example section of a command's help, one call a line.
 func (in *invocation) examples(calls ...string) string {
 	return "  " + in.name() + " " + strings.Join(calls, "\n  "+in.name()+" ")
+}
+
+// command refuses a command that does not exist, and names those that are spelled much like it.
+func (in *invocation) command(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	advice := in.name() + " help lists the commands"
+	if like := cmd.SuggestionsFor(args[0]); len(like) > 0 {
+		advice = "did you mean " + strings.Join(like, " or ") + "?"
+	}
+	return usagef(advice, "there is no command %q", args[0])
 }
 
 // args makes mistakes in the arguments usage errors with the command's own form as the hint.

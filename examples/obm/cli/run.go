@@ -59,8 +59,9 @@ func (in *invocation) serve(ctx context.Context) error {
 	if err != nil {
 		return usage(err)
 	}
-	r.agent, err = agent.New(agent.Options{Jobs: o.built.Jobs, State: string(o.cfg.Agent.State), Concurrent: o.cfg.Agent.Concurrent, Grace: grace(o.cfg),
-		Notifiers: notifiers, Meter: m.provider, Logger: r.log, Clock: in.Clock})
+	options := o.built.Options()
+	options.Notifiers, options.Meter, options.Logger, options.Clock = notifiers, m.provider, r.log, in.Clock
+	r.agent, err = agent.New(options)
 	if err != nil {
 		return usage(err)
 	}

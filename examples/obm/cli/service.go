@@ -22,7 +22,7 @@ func (in *invocation) service() *cobra.Command {
 		Long: `Install the command run as a service of the machine: a unit of systemd, a Windows service, or what else the system has.
 The service uses the configuration file named now, by its whole path. These commands need the rights of an administrator.`,
 		Example: in.examples("service install --config /etc/obm.yaml", "service start", "service status", "service stop", "service uninstall"),
-		Args:    in.args(cobra.NoArgs),
+		Args:    in.command,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	for _, a := range []serviceAction{
