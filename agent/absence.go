@@ -28,6 +28,7 @@ type absence struct {
 	objective        time.Duration
 	oldest           itemPoints // the item whose point is the oldest
 	items            int        // how many miss the objective
+	unproven         int        // how many have no proven point at all
 	read             bool
 }
 
@@ -60,7 +61,7 @@ func (o *observer) checkAbsence() time.Duration {
 			o.board.forget(a.job, subjectAbsent)
 		case a.items > 0:
 			o.board.absent(a, now)
-		case a.read: // while the target was never read, nobody can say that it is present
+		case a.read && a.unproven == 0: // an item that still has time to be proven is not present yet
 			o.board.present(a, now)
 		}
 	}
@@ -75,6 +76,9 @@ func (v *jobView) absence(now time.Time) absence {
 		}
 		if v.objective > 0 && now.Sub(it.from()) > v.objective {
 			a.items++
+		}
+		if !it.proven() {
+			a.unproven++
 		}
 	}
 	return a

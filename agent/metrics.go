@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -268,7 +269,7 @@ func (v *jobView) collectStored(m *metrics, ob metric.Observer) {
 }
 
 // items are the items whose age is measured: those of the history, or one without a name for a job that has none.
-// A job without backups counts from when an agent with this state first saw it; while the target was never
+// A job without any proven recovery point counts from when an agent with this state first saw it; while the target was never
 // read it counts from this agent's start, for then nothing is known.
 func (v *jobView) items() []itemPoints {
 	switch {
@@ -276,6 +277,14 @@ func (v *jobView) items() []itemPoints {
 		return []itemPoints{{since: v.started}}
 	case len(v.stored.items) == 0:
 		return []itemPoints{{since: v.watched}}
+	case slices.ContainsFunc(v.stored.items, itemPoints.proven):
+		return v.stored.items
 	}
-	return v.stored.items
+	items := slices.Clone(v.stored.items)
+	for i := range items {
+		if v.watched.Before(items[i].since) {
+			items[i].since = v.watched
+		}
+	}
+	return items
 }

@@ -39,6 +39,8 @@ func (it itemPoints) point() (newest time.Time) {
 	return newest
 }
 
+func (it itemPoints) proven() bool { return len(it.newest) > 0 }
+
 // lookAt computes stored. Nothing that is damaged or unproven gives a point, nor does what can only be reached through it.
 func lookAt(h backup.History) stored {
 	s := stored{whole: map[backup.Kind]time.Time{}, counts: map[backup.Kind]int{}}
