@@ -11,6 +11,7 @@ const forever = 365 * 24 * time.Hour
 // watch looks at the objectives whenever one could have been missed, and whenever something changed, until ctx ends.
 func (o *observer) watch(ctx context.Context) {
 	for ctx.Err() == nil {
+		o.recallAll()
 		next := o.checkAbsence()
 		timer := o.clock.NewTimer(next)
 		select {
@@ -48,6 +49,9 @@ func (o *observer) checkAbsence() time.Duration {
 	now, holds := o.clock.Now(), forever
 	var all []absence
 	for _, v := range o.jobs {
+		if v.started.IsZero() {
+			continue
+		}
 		a := v.absence(now)
 		all = append(all, a)
 		if left := a.objective - now.Sub(a.since()); a.objective > 0 && left >= 0 {

@@ -177,6 +177,9 @@ func (o *observer) collect(m *metrics, ob metric.Observer) {
 	defer o.mu.Unlock()
 	ob.ObserveInt64(m.jobs, int64(len(o.jobs)))
 	for name, v := range o.jobs {
+		if v.started.IsZero() {
+			continue // nothing is known, as nothing was asked yet
+		}
 		v.collectAges(m, ob, now)
 		v.collectRuns(m, ob, now)
 		v.collectStored(m, ob)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -37,7 +38,19 @@ type noticeBoard struct {
 // noticeMemory is the part of the state that notices need: a few strings per job that outlive the process.
 type noticeMemory interface {
 	notices(job string) map[string]string
-	setNotices(job string, m map[string]string) error
+	setNotices(job string, m map[string]string)
+}
+
+// notices returns what setNotices kept.
+func (s *stateStore) notices(job string) map[string]string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.job(job).Notices)
+}
+
+// setNotices keeps m with the job's state.
+func (s *stateStore) setNotices(job string, m map[string]string) {
+	s.change(context.Background(), job, func(st *jobState) { st.Notices = maps.Clone(m) })
 }
 
 const (
@@ -197,7 +210,7 @@ func (b *noticeBoard) forget(job, subject string) {
 	})
 }
 
-// change alters a job's memory when f says that it did. A memory that cannot be written still holds for this process.
+// change alters a job's memory when f says that it did. A memory that cannot be written to disk still holds for this process.
 func (b *noticeBoard) change(job string, f func(map[string]string) bool) (changed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -208,9 +221,7 @@ func (b *noticeBoard) change(job string, f func(map[string]string) bool) (change
 	if !f(m) {
 		return false
 	}
-	if err := b.mem.setNotices(job, m); err != nil {
-		b.log.Warn("what was told is not on disk: it may be told again after a restart", "job", job, "err", err)
-	}
+	b.mem.setNotices(job, m)
 	return true
 }
 

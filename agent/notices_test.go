@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
 	"github.com/quiesce-go/quiesce/backup"
 )
@@ -75,7 +74,7 @@ func (w *watching) ends(t *testing.T, r Record) {
 
 func TestNoticesOfChangeOverRestarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		st, in := &stateStore{}, &inbox{}
+		st, in := forgetful(), &inbox{}
 		o := Options{Jobs: []Job{{Name: "shop"}}, Notifiers: []Notifier{in}}
 		w := watch(t, o, st)
 		stop := w.live(t)
@@ -113,7 +112,7 @@ func TestNoticesOfChangeOverRestarts(t *testing.T) {
 
 func TestNoticesOfAbsence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		st, in := &stateStore{}, &inbox{}
+		st, in := forgetful(), &inbox{}
 		o := Options{Notifiers: []Notifier{in}} // an objective of a day
 		w := watch(t, o, st)
 		w.seen(&w.job, nil)
@@ -169,7 +168,7 @@ func TestNoticesOfAbsence(t *testing.T) {
 
 func TestAbsenceWithATargetThatCannotBeRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		st, in := &stateStore{}, &inbox{}
+		st, in := forgetful(), &inbox{}
 		o := Options{Notifiers: []Notifier{in}}
 		w := watch(t, o, st)
 		stop := w.live(t)
@@ -198,7 +197,7 @@ func TestAbsenceWithATargetThatCannotBeRead(t *testing.T) {
 func TestOneNotifierFailsAndTheOtherDoesNotWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		down := func(context.Context) error { return errors.New("no route") }
-		broken, whole, st := &inbox{answer: down}, &inbox{}, &stateStore{}
+		broken, whole, st := &inbox{answer: down}, &inbox{}, forgetful()
 		var text bytes.Buffer
 		o := Options{Jobs: []Job{{Name: "shop"}}, Notifiers: []Notifier{broken, whole}, Logger: slog.New(slog.NewTextHandler(&text, nil))}
 		w := watch(t, o, st)
@@ -230,7 +229,7 @@ func TestOneNotifierFailsAndTheOtherDoesNotWait(t *testing.T) {
 
 func TestUntoldNoticesOutliveTheAgent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		in, st := &inbox{answer: func(context.Context) error { return errors.New("no route") }}, &stateStore{}
+		in, st := &inbox{answer: func(context.Context) error { return errors.New("no route") }}, forgetful()
 		o := Options{Jobs: []Job{{Name: "shop"}}, Notifiers: []Notifier{in}}
 		w := watch(t, o, st)
 		stop := w.live(t)
@@ -249,7 +248,7 @@ func TestAHangingNotifierDelaysNothing(t *testing.T) {
 		release := make(chan struct{})
 		hung := &inbox{answer: func(context.Context) error { <-release; return nil }} // does not heed its context
 		whole := &inbox{}
-		w := watch(t, Options{Jobs: []Job{{Name: "shop"}}, Notifiers: []Notifier{hung, whole}}, &stateStore{})
+		w := watch(t, Options{Jobs: []Job{{Name: "shop"}}, Notifiers: []Notifier{hung, whole}}, forgetful())
 		stop := w.live(t)
 		began := time.Now()
 		w.ends(t, ran(ActionBackup, backup.Full, OutcomeFailed, time.Minute))
@@ -281,7 +280,7 @@ func TestStoppingWaitsForTheLastNoticeButNotForLong(t *testing.T) {
 				return nil
 			}
 		}}
-		w := watch(t, Options{Jobs: []Job{{Name: "shop"}}, Notifiers: []Notifier{in}}, &stateStore{})
+		w := watch(t, Options{Jobs: []Job{{Name: "shop"}}, Notifiers: []Notifier{in}}, forgetful())
 		stop := w.live(t)
 		began := time.Now()
 		for _, a := range []Action{ActionBackup, ActionPrune, ActionVerify} {
@@ -334,16 +333,4 @@ To do: The other items are safe. Remove the cause for those above; the next run 
 		assert.NotContains(t, n.Title, "\n")
 		assert.Contains(t, n.Text, "To do: ", "%s", n.Title)
 	}
-}
-
-// failing is a memory on a disk that is full.
-type failing struct{ stateStore }
-
-func (*failing) setNotices(string, map[string]string) error { return errors.New("disk full") }
-
-func TestAMemoryThatCannotBeWrittenIsSaidSo(t *testing.T) {
-	var text bytes.Buffer
-	b := newNoticeBoard(&failing{}, nil, machineClock{}, slog.New(slog.NewTextHandler(&text, nil)))
-	b.finished(Record{Job: "shop", Action: ActionPrune, Outcome: OutcomeFailed}, time.Time{})
-	require.Contains(t, text.String(), "disk full")
 }

@@ -30,7 +30,7 @@ type jobView struct {
 	name, application string
 	objective         time.Duration
 	upkeep            []Action  // verify and rehearse, where they are scheduled
-	started           time.Time // when this process first saw the job
+	started           time.Time // when this process first had to do with the job; zero before
 	watched           time.Time // when any agent with this state first saw it
 	read              bool      // the history was read since started
 	stored            stored
@@ -100,12 +100,11 @@ func (o *observer) setDue(due func() map[string]map[string]time.Time) {
 	o.due = due
 }
 
-// view returns what is kept of job, as it is configured now. The caller holds o.mu.
+// view returns what is kept of job, as it is configured now. It reads no state: New does not. The caller holds o.mu.
 func (o *observer) view(job *Job) *jobView {
 	v := o.jobs[job.Name]
 	if v == nil {
-		v = &jobView{name: job.Name, started: o.clock.Now(), success: map[runKey]time.Time{}, failed: map[runKey]bool{}}
-		o.board.recall(v)
+		v = &jobView{name: job.Name, success: map[runKey]time.Time{}, failed: map[runKey]bool{}}
 		o.jobs[job.Name] = v
 	}
 	v.objective = job.Objective
@@ -121,11 +120,34 @@ func (o *observer) view(job *Job) *jobView {
 	return v
 }
 
+// met returns the view of a job that something happens to, with what is remembered of it. The caller holds o.mu.
+func (o *observer) met(job *Job) *jobView {
+	v := o.view(job)
+	o.recall(v)
+	return v
+}
+
+func (o *observer) recall(v *jobView) {
+	if v.started.IsZero() {
+		v.started = o.clock.Now()
+		o.board.recall(v)
+	}
+}
+
+// recallAll remembers every job; a job whose first run is a week ahead is watched too.
+func (o *observer) recallAll() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, v := range o.jobs {
+		o.recall(v)
+	}
+}
+
 // begin is called at the start of an action; the action runs with the context it returns.
 func (o *observer) begin(ctx context.Context, job *Job, act Action, kind backup.Kind) context.Context {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	v := o.view(job)
+	v := o.met(job)
 	run := &activeRun{key: runKey{act, kind}, started: o.clock.Now()}
 	ctx, run.span = o.spans.begin(ctx, v, run.key)
 	if v.active == nil { // else the job is taken, and this one will end as busy
@@ -140,7 +162,7 @@ type activeKey struct{}
 func (o *observer) finished(ctx context.Context, job *Job, r Record, h backup.History) {
 	run, _ := ctx.Value(activeKey{}).(*activeRun)
 	o.mu.Lock()
-	v := o.view(job)
+	v := o.met(job)
 	if r.Application != "" {
 		v.application = r.Application
 	}
@@ -222,7 +244,7 @@ func (o *observer) during(job string, f func(*activeRun)) {
 // seen is called whenever a job's history was read from its target.
 func (o *observer) seen(job *Job, h backup.History) {
 	o.mu.Lock()
-	o.view(job).learn(h)
+	o.met(job).learn(h)
 	o.mu.Unlock()
 	o.checkAbsence()
 	o.signal()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -29,6 +30,9 @@ type watching struct {
 	job    Job
 }
 
+// forgetful is a state that ends with the test.
+func forgetful() *stateStore { return newStateStore("", slog.New(slog.DiscardHandler)) }
+
 func watch(t *testing.T, o Options, st *stateStore) *watching {
 	t.Helper()
 	w := &watching{reader: metric.NewManualReader()}
@@ -37,7 +41,8 @@ func watch(t *testing.T, o Options, st *stateStore) *watching {
 		o.Jobs = []Job{{Name: "shop", Application: "mysql", Objective: 24 * time.Hour}}
 	}
 	w.job = o.Jobs[0]
-	w.observer = newObserver(o, st)
+	w.observer = newObserver(o.withDefaults(), st)
+	w.recallAll()
 	return w
 }
 
@@ -111,7 +116,9 @@ func (s *story) take(kind backup.Kind, proof backup.Proof, items ...string) back
 	return b.ID
 }
 
-func position(t time.Time) backup.Position { return backup.Position(fmt.Sprintf("%020d", t.UnixNano())) }
+func position(t time.Time) backup.Position {
+	return backup.Position(fmt.Sprintf("%020d", t.UnixNano()))
+}
 
 func (s *story) last(item string) backup.Link {
 	for _, b := range slices.Backward(s.History) {
@@ -135,7 +142,7 @@ const hour = 3600.0
 
 func TestAgeIsPerItemAndKind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := watch(t, Options{}, &stateStore{})
+		w := watch(t, Options{}, forgetful())
 		var s story
 		s.take(backup.Full, backup.ProofBytes, "orders", "crm")
 		time.Sleep(time.Hour)
@@ -153,7 +160,7 @@ func TestAgeIsPerItemAndKind(t *testing.T) {
 
 func TestAgeGoesBackWhenProofIsLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := watch(t, Options{}, &stateStore{})
+		w := watch(t, Options{}, forgetful())
 		var s story
 		s.take(backup.Full, backup.ProofBytes, "orders")
 		time.Sleep(10 * time.Hour)
@@ -175,7 +182,7 @@ func TestAgeGoesBackWhenProofIsLost(t *testing.T) {
 
 func TestAgeWithoutAnyProof(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		st := &stateStore{}
+		st := forgetful()
 		w := watch(t, Options{}, st)
 		time.Sleep(time.Hour)
 		assert.Equal(t, map[string]float64{"none": hour}, w.values(t, "quiesce.recovery_point.age"), "the target was not read yet")
@@ -192,9 +199,24 @@ func TestAgeWithoutAnyProof(t *testing.T) {
 	})
 }
 
+func TestAnIdleApplicationIsNotMissed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := watch(t, Options{}, forgetful())
+		var s story
+		s.take(backup.Full, backup.ProofBytes, "orders")
+		time.Sleep(20 * time.Hour)
+		s.take(backup.Log, backup.ProofBytes, "orders")
+		it := &s.History[1].Items[0]
+		it.End, it.Window.To = it.Begin, it.Window.From // nothing happened in twenty hours
+		w.seen(&w.job, s.History)
+		time.Sleep(time.Hour)
+		assert.Equal(t, map[string]float64{"orders/full": 21 * hour, "orders/log": hour}, w.values(t, "quiesce.recovery_point.age"))
+	})
+}
+
 func TestItemsThatAreGoneAreNotMissed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := watch(t, Options{}, &stateStore{})
+		w := watch(t, Options{}, forgetful())
 		var s story
 		s.take(backup.Full, backup.ProofBytes, "orders", "old")
 		time.Sleep(time.Hour)
@@ -218,18 +240,17 @@ func TestALogOfItsOwnServesTheItemsOfItsStream(t *testing.T) {
 				b.Items[i].Stream = "shared"
 			}
 		}
-		end := it.Window.To
 		got := lookAt(s.History)
 		require.Len(t, got.items, 2, "the log is no item that somebody restores")
 		for _, it := range got.items {
-			assert.Equal(t, end, it.newest[backup.Log], it.name)
+			assert.Equal(t, s.History[1].Started, it.newest[backup.Log], it.name)
 		}
 	})
 }
 
 func TestSeriesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := watch(t, Options{}, &stateStore{})
+		w := watch(t, Options{}, forgetful())
 		var s story
 		s.take(backup.Full, backup.ProofBytes, "zz")
 		time.Sleep(time.Hour)
@@ -252,7 +273,7 @@ func TestSeriesAreBounded(t *testing.T) {
 
 func TestRunsAreCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := watch(t, Options{Jobs: []Job{{Name: "shop", Schedule: Schedule{Verify: "@daily"}}}}, &stateStore{})
+		w := watch(t, Options{Jobs: []Job{{Name: "shop", Schedule: Schedule{Verify: "@daily"}}}}, forgetful())
 		w.setDue(func() map[string]map[string]time.Time {
 			return map[string]map[string]time.Time{"shop": {"full": time.Now().Add(time.Minute), "verify": time.Now().Add(-time.Minute)}}
 		})
@@ -303,7 +324,7 @@ func ran(a Action, k backup.Kind, o Outcome, took time.Duration) Record {
 func TestSpans(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rec := tracetest.NewSpanRecorder()
-		w := watch(t, Options{Tracer: sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(rec))}, &stateStore{})
+		w := watch(t, Options{Tracer: sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(rec))}, forgetful())
 		ctx := w.begin(t.Context(), &w.job, ActionBackup, backup.Log)
 		w.event(backup.PhaseStarted{Job: "shop", Phase: backup.PhaseLease})
 		w.event(backup.RunStarted{Job: "shop", ID: "the-id"})
@@ -344,7 +365,7 @@ func TestSpans(t *testing.T) {
 
 func TestWithoutMeterAndTracer(t *testing.T) {
 	job := Job{Name: "shop"}
-	o := newObserver(Options{Jobs: []Job{job}}, &stateStore{})
+	o := newObserver(Options{Jobs: []Job{job}}, forgetful())
 	ctx := o.begin(context.Background(), &job, ActionPrune, "")
 	o.event(backup.PhaseStarted{Job: "shop", Phase: backup.PhaseLease})
 	o.finished(ctx, &job, Record{Job: "shop", Action: ActionPrune, Outcome: OutcomeOK}, nil)

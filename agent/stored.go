@@ -25,11 +25,12 @@ type stored struct {
 type itemPoints struct {
 	name  string
 	since time.Time // start of the first backup that names the item: what an item without a proven point counts from
-	// newest is, per kind, the newest moment that a link of this kind lets the item be restored to.
+	// newest is, per kind, the start of the newest backup that gives a point, by our clock. The point itself is dated by the application, whose
+	// clock may differ and which, idle for a day, has no newer moment to offer although nothing would be lost.
 	newest map[backup.Kind]time.Time
 }
 
-// point is the newest proven recovery point by any kind; zero when there is none.
+// point dates the newest proven recovery point by any kind; zero when there is none.
 func (it itemPoints) point() (newest time.Time) {
 	for _, t := range it.newest {
 		if t.After(newest) {
@@ -103,17 +104,11 @@ func existing(h backup.History) (items []itemPoints) {
 	return items
 }
 
-// points finds the newest recovery points of an item in a history of proven backups.
+// points finds, per kind, the newest backup in a history of proven ones that a restore of the item can reach.
 func points(proven backup.History, item string) map[backup.Kind]time.Time {
 	c := proven.Coverage(item)
 	if len(c.Spans) == 0 {
 		return nil
-	}
-	newest := map[backup.Kind]time.Time{}
-	note := func(k backup.Kind, t time.Time) {
-		if t.After(newest[k]) && c.Contains(t) {
-			newest[k] = t
-		}
 	}
 	streams := map[string]bool{}
 	for _, b := range proven {
@@ -123,16 +118,14 @@ func points(proven backup.History, item string) map[backup.Kind]time.Time {
 			}
 		}
 	}
+	newest := map[backup.Kind]time.Time{}
 	for _, b := range proven {
 		for _, it := range b.Items {
-			if !it.Failed() && (it.Name == item || it.Kind == backup.Log && streams[it.Stream]) {
-				note(it.Kind, it.Window.To)
+			serves := it.Name == item || it.Kind == backup.Log && streams[it.Stream]
+			if serves && !it.Failed() && c.Contains(it.Window.To) && b.Started.After(newest[it.Kind]) {
+				newest[it.Kind] = b.Started
 			}
 		}
-	}
-	// The end of the coverage is what a restore reaches; where only a log gets there, it is the log's point.
-	if end := c.Spans[len(c.Spans)-1].To; end.After(newest[backup.Full]) && end.After(newest[backup.Differential]) {
-		newest[backup.Log] = end
 	}
 	return newest
 }
