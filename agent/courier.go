@@ -119,7 +119,7 @@ func (c *courier) attempt(ctx context.Context, n Notice) error {
 	var err error
 	go func() {
 		defer close(returned)
-		err = c.notifier.Notify(ctx, n)
+		err = calmly(c.board.log, "the notifier "+c.name, func() error { return c.notifier.Notify(ctx, n) })
 	}()
 	select {
 	case <-returned:
