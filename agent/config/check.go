@@ -153,7 +153,7 @@ func (b *binder) checkKeys(c *Config, j *Job, path string, read map[string]sealK
 	none := len(k.keys.Recipients) == 0 && !b.has(join(at, "recipients")) && !b.has(join(at, "recipients_file")) && !b.has(join(at, "plain"))
 	if none && !c.ReadOnly && (j.Schedule.backups() || !b.has(join(at, "identity_file"))) {
 		b.add(b.at(at), join(at, "recipients"), "is missing: without a recipient nothing can be encrypted",
-			"make a pair of keys (age-keygen, or keygen of this program) and write its public half, age1..., here; plain: true stores without encryption")
+			"make a pair of keys (age-keygen, or keygen of this program) and write its public half, age1..., into recipients; plain: true stores without encryption")
 	}
 	if b.has(join(at, "identity_file")) {
 		return
@@ -177,7 +177,7 @@ func (b *binder) readKeys(s *Seal, path string) sealKeys {
 	before := len(b.problems)
 	keys, absent, problems := b.o.keys(*s)
 	for _, err := range problems {
-		b.invalid(path, err)
+		b.invalid(path, true, err)
 	}
 	if s.Recipients != nil && len(s.Recipients) == 0 {
 		b.add(b.at(join(path, "recipients")), join(path, "recipients"), "is an empty list", "write at least one age1... key")

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"reflect"
 	"slices"
 	"strings"
@@ -98,7 +99,18 @@ type Retention struct {
 func (r *Retention) Defaults() { r.MinProof = backup.ProofBytes }
 
 // Validate implements the rules of single keys.
-func (r *Retention) Validate() error { return r.policy().Validate() }
+func (r *Retention) Validate() error {
+	var errs []error
+	for _, n := range []struct {
+		key   string
+		value int
+	}{{"last", r.Last}, {"hourly", r.Hourly}, {"daily", r.Daily}, {"weekly", r.Weekly}, {"monthly", r.Monthly}, {"yearly", r.Yearly}} {
+		if n.value < 0 {
+			errs = append(errs, field(n.key, "", "%d is negative", n.value))
+		}
+	}
+	return errors.Join(errs...)
+}
 
 // policy is the retention as package backup has it.
 func (r Retention) policy() backup.Policy {
@@ -175,7 +187,7 @@ type Hooks struct {
 type Command struct {
 	// Run is the program and its arguments. Required.
 	Run []string `yaml:"run" config:"required"`
-	// Timeout ends it. Default 5m.
+	// Timeout ends it. Default 10m.
 	Timeout Duration `yaml:"timeout"`
 	// Dir is where it runs. Default where this program was started.
 	Dir Path `yaml:"dir,omitempty"`
@@ -184,7 +196,7 @@ type Command struct {
 }
 
 // Defaults fills the defaults in.
-func (c *Command) Defaults() { c.Timeout = Duration(5 * time.Minute) }
+func (c *Command) Defaults() { c.Timeout = Duration(10 * time.Minute) }
 
 func (c *Command) bindNode(b *binder, path string, at place) {
 	switch at.value.Kind {
@@ -198,14 +210,14 @@ func (c *Command) bindNode(b *binder, path string, at place) {
 		return
 	}
 	if c.Timeout <= 0 {
-		b.add(b.at(join(path, "timeout")), join(path, "timeout"), "a command without time never runs", "leave it out for 5m")
+		b.add(b.at(join(path, "timeout")), join(path, "timeout"), "a command without time never runs", "leave it out for 10m")
 	}
 	if c.Run != nil && (len(c.Run) == 0 || c.Run[0] == "") {
 		b.add(at.position(), path, "names no program", `write ["/usr/bin/program", "argument"]`)
 	}
 	for name := range c.Env {
 		if name == "" || strings.ContainsAny(name, "=\x00") {
-			b.add(b.at(join(join(path, "env"), name)), join(path, "env"), "is not a name of an environment variable", "")
+			b.add(b.at(join(join(path, "env"), name)), join(join(path, "env"), name), "is not a name of an environment variable", "")
 		}
 	}
 }
@@ -245,7 +257,7 @@ func (b *binder) bindJob(path string, at place, job *Job) {
 		whole = filled(whole, &yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{key, b.transfer}}, 2)
 	}
 	name := ""
-	if n := lookup(at.value, "application"); n != nil && n.Kind == yaml.ScalarNode {
+	if n := lookup(at.value, "application"); n != nil && n.Kind == yaml.ScalarNode && n.ShortTag() == "!!str" {
 		name = n.Value
 	}
 	app, known := b.registry[name]
