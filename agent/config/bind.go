@@ -293,6 +293,9 @@ func (b *binder) unknown(path, key string, at place, fields []structField) {
 
 // nearest is the word in known that a typing error turns into word; empty when none is near.
 func nearest(word string, known []string) (best string) {
+	if len(word) > 64 {
+		return "" // no typing error
+	}
 	least := len(word)/3 + 2
 	for _, k := range known {
 		if d := levenshtein.ComputeDistance(strings.ToLower(word), k); d < least && d < len(k) {

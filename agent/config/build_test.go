@@ -88,7 +88,7 @@ jobs:
     rehearse: {to: scratch, items: [count], options: {a: b}}
     transfer: {part_size: 1MiB, workers: 1, prove: 5%, stall: {after: 1m, cancel: true}, lease: 2m, cleanup: 3m, resume: 4h}
     hooks:
-      before: [[a, b]]
+      before: [[a, b], [./bin/c]]
       restore_failed: [{run: [c], timeout: 1m, dir: sub, env: {Y: "2", X: "1"}}]
   open:
     application: counter
@@ -110,7 +110,8 @@ jobs:
 	assert.Equal(t, 26*time.Hour, job.Objective)
 	assert.Equal(t, agent.Verification{Level: backup.ProofFormat, Sample: 0.5}, job.Verify)
 	assert.Equal(t, agent.Rehearsal{Scratch: "scratch", Items: []string{"count"}, Options: map[string]string{"a": "b"}}, job.Rehearse)
-	assert.Equal(t, []agent.Hook{agent.Command{Args: []string{"a", "b"}, Timeout: 10 * time.Minute}}, job.Hooks.BeforeBackup)
+	assert.Equal(t, []agent.Hook{agent.Command{Args: []string{"a", "b"}, Timeout: 10 * time.Minute},
+		agent.Command{Args: []string{filepath.Join(dir, "bin", "c")}, Timeout: 10 * time.Minute}}, job.Hooks.BeforeBackup)
 	assert.Equal(t, []agent.Hook{agent.Command{Args: []string{"c"}, Dir: filepath.Join(dir, "sub"), Env: []string{"X=1", "Y=2"}, Timeout: time.Minute}}, job.Hooks.RestoreFailed)
 	assert.Equal(t, backup.DirStager{Dir: filepath.Join(dir, "stage"), ServerDir: `S:\stage`, Quota: 1 << 30, Mode: 0o750}, job.Config.Stager)
 	assert.EqualValues(t, 1<<20, job.Config.PartSize)
@@ -213,4 +214,29 @@ func TestKeysThatBroke(t *testing.T) {
 	require.ErrorIs(t, err, fs.ErrNotExist)
 	require.ErrorContains(t, err, "recipients_file")
 	require.False(t, errors.Is(err, backup.ErrKey))
+}
+
+func TestBuildNeedsAFile(t *testing.T) {
+	t.Parallel()
+	_, err := (&config.Config{}).Build(t.Context())
+	require.ErrorContains(t, err, "not made by Load or Parse")
+}
+
+// TestThrottlesAreShared: jobs with one throttle share one bound, whoever of them transfers.
+func TestThrottlesAreShared(t *testing.T) {
+	t.Parallel()
+	c := parse(t, `sink: mem://
+seal: {plain: true}
+transfer: {throttle: {up: 1MiB/s, timezone: Europe/Berlin, windows: [{days: [mon], from: "08:00", to: "18:00", up: 1kB/s}]}}
+jobs:
+  a: {application: clock}
+  b: {application: clock}
+  c: {application: clock, transfer: {throttle: {up: 2MiB/s}}}
+`)
+	assert.Equal(t, c.Jobs[0].Transfer, c.Jobs[1].Transfer)
+	assert.EqualValues(t, 2<<20, c.Jobs[2].Transfer.Throttle.Up)
+	assert.Empty(t, c.Jobs[2].Transfer.Throttle.Windows, "a throttle is taken as a whole")
+	n, err := config.Limiters(t.Context(), c)
+	require.NoError(t, err)
+	assert.Equal(t, 2, n)
 }

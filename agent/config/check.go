@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/quiesce-go/quiesce/backup"
@@ -19,7 +20,7 @@ func (b *binder) check(c *Config) {
 	b.checkNames(c)
 	for i, n := range c.Notify {
 		for k, name := range n.Jobs {
-			if !b.has(join("jobs", name)) {
+			if !slices.ContainsFunc(c.Jobs, func(j Job) bool { return j.Name == name }) {
 				path := fmt.Sprintf("notify[%d].jobs[%d]", i, k)
 				b.add(b.at(path), path, fmt.Sprintf("there is no job %q", name), likeJob(name, c.Jobs))
 			}
@@ -49,7 +50,7 @@ func (b *binder) checkNames(c *Config) {
 	for i, j := range c.Jobs {
 		for _, earlier := range c.Jobs[:i] {
 			if strings.EqualFold(j.Name, earlier.Name) && c.sink(&j) == c.sink(&earlier) {
-				b.add(b.at(join("jobs", j.Name)), join("jobs", j.Name), fmt.Sprintf("differs from %q by case alone, at the same target", earlier.Name),
+				b.add(b.at(jobPath(j.Name)), jobPath(j.Name), fmt.Sprintf("differs from %q by case alone, at the same target", earlier.Name),
 					"some file systems take both for one: give it another name")
 			}
 		}
@@ -66,20 +67,20 @@ func (c *Config) sink(j *Job) URL {
 
 func (c *Config) stage(j *Job) (*Stage, string) {
 	if j.Stage != nil {
-		return j.Stage, join(join("jobs", j.Name), "stage")
+		return j.Stage, join(jobPath(j.Name), "stage")
 	}
 	return c.Stage, "stage"
 }
 
 func (c *Config) seal(j *Job) (*Seal, string) {
 	if j.Seal != nil {
-		return j.Seal, join(join("jobs", j.Name), "seal")
+		return j.Seal, join(jobPath(j.Name), "seal")
 	}
 	return &c.Seal, "seal"
 }
 
 func (b *binder) checkJob(c *Config, j *Job, keys map[string]sealKeys) {
-	path := join("jobs", j.Name)
+	path := jobPath(j.Name)
 	if !b.has("sink") && !b.has(join(path, "sink")) {
 		b.add(b.at(path), join(path, "sink"), "is missing", `name the target in "sink", at the top of the file for all jobs or here`)
 	}

@@ -2,8 +2,10 @@ package config
 
 import (
 	"errors"
+	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -185,7 +187,7 @@ type Hooks struct {
 
 // Command is a program to run, without a shell. In the file it is a list of words, or a mapping with these keys.
 type Command struct {
-	// Run is the program and its arguments. Required.
+	// Run is the program and its arguments. Required. A program with a slash in it is a Path, one without is sought in PATH.
 	Run []string `yaml:"run" config:"required"`
 	// Timeout ends it. Default 10m.
 	Timeout Duration `yaml:"timeout"`
@@ -208,6 +210,9 @@ func (c *Command) bindNode(b *binder, path string, at place) {
 		b.add(at.position(), path, "is "+form(at.value)+", want a command as a list of words",
 			`write ["/usr/bin/program", "argument"]; for a shell ["/bin/sh", "-c", "..."]`)
 		return
+	}
+	if len(c.Run) > 0 && strings.ContainsAny(c.Run[0], `/`+string(filepath.Separator)) && !filepath.IsAbs(c.Run[0]) {
+		c.Run[0] = filepath.Join(b.dir, c.Run[0])
 	}
 	if c.Timeout <= 0 {
 		b.add(b.at(join(path, "timeout")), join(path, "timeout"), "a command without time never runs", "leave it out for 10m")
@@ -232,13 +237,21 @@ func (j *Jobs) bindNode(b *binder, path string, at place) {
 	}
 	b.each(path, at.value, func(name string, p place) {
 		if err := backup.ValidJob(name); err != nil {
-			b.add(place{value: p.key}.position(), join(path, name), err.Error(), "")
+			b.add(place{value: p.key}.position(), jobPath(name), err.Error(), "")
 		}
 		job := Job{Name: name}
 		fill(valueOf(&job))
-		b.bindJob(join(path, name), p, &job)
+		b.bindJob(jobPath(name), p, &job)
 		*j = append(*j, job)
 	})
+}
+
+// jobPath is the path of a job's section. A name with a dot in it is quoted, so that it cannot be taken for a key of another job.
+func jobPath(name string) string {
+	if strings.ContainsAny(name, ".[\"") {
+		name = strconv.Quote(name)
+	}
+	return "jobs." + name
 }
 
 // bindJob binds one job with what fills it, and its application's section.

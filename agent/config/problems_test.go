@@ -4,6 +4,7 @@ import (
 	"errors"
 	"flag"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -59,7 +60,11 @@ func report(file string) string {
 	var p *config.Problems
 	switch {
 	case errors.As(err, &p):
-		return strings.ReplaceAll(p.Error(), "/etc/obm/f.yaml:", "") + "\n"
+		here, err := filepath.Abs("/etc") // where that has a drive, it is left out
+		if err != nil {
+			return err.Error()
+		}
+		return strings.NewReplacer("/etc/obm/f.yaml:", "", "///"+filepath.VolumeName(here)+"/etc", "///etc").Replace(p.Error()) + "\n"
 	case err != nil:
 		return "not a *Problems: " + err.Error()
 	}

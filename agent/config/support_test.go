@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -93,6 +95,7 @@ func options(files map[string]string) config.Options {
 			return v, ok
 		},
 		ReadFile: func(path string) ([]byte, error) {
+			path = filepath.ToSlash(strings.TrimPrefix(path, filepath.VolumeName(path)))
 			text, ok := files[path]
 			if !ok {
 				return nil, &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}

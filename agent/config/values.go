@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -38,6 +39,9 @@ func (p *Path) bindNode(b *binder, path string, at place) {
 // URL is a target, such as s3://backups?region=eu-west-1 or file:///var/backups; see sink.Open.
 type URL string
 
+// drive is the beginning of a path on Windows.
+var drive = regexp.MustCompile(`^[A-Za-z]:[\\/]`)
+
 func (u *URL) bindNode(b *binder, path string, at place) {
 	s, ok := b.word(path, at, "a URL")
 	if !ok {
@@ -47,7 +51,10 @@ func (u *URL) bindNode(b *binder, path string, at place) {
 	switch {
 	case err != nil || len(p.Scheme) < 2: // C:\backups has a scheme of one letter
 		hint := "write a bucket's URL such as s3://backups?region=eu-west-1, or file:///path"
-		if s != "" && err == nil {
+		switch {
+		case drive.MatchString(s):
+			hint = "for this directory write file:///" + strings.ReplaceAll(s, `\`, "/")
+		case s != "" && err == nil:
 			hint = "for this directory write " + b.fileURL(s)
 		}
 		b.add(at.position(), path, "is not a URL with a scheme", hint)
