@@ -183,7 +183,7 @@ func (b *builder) sink(ctx context.Context, j *Job) (backup.Sink, error) {
 	}
 	seal, at := b.config.seal(j)
 	o.Compress.Level, o.Plain = seal.Level, seal.Plain
-	keys, _, problems := b.config.from.o.keys(*seal) // without the identity file, what needs it fails with backup.ErrKey
+	keys, problems, _ := b.config.from.o.keys(*seal) // without the identity file, what needs it fails with backup.ErrKey
 	if len(problems) > 0 {
 		return nil, b.located(at, errors.Join(problems...))
 	}

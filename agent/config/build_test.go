@@ -125,6 +125,9 @@ jobs:
 	assert.Negative(t, b.Options().Grace)
 	assert.Len(t, b.Options().Jobs, 2)
 
+	_, err = agent.New(b.Options())
+	require.NoError(t, err)
+
 	p, err := run(t, b, "sealed")
 	require.NoError(t, err)
 	report, err := p.Verify(t.Context(), backup.VerifyOptions{})

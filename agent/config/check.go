@@ -45,13 +45,13 @@ func likeJob(name string, jobs Jobs) string {
 	return "jobs are: " + strings.Join(names, ", ")
 }
 
-// checkNames refuses names that one target cannot tell apart.
+// checkNames refuses names that some targets cannot tell apart.
 func (b *binder) checkNames(c *Config) {
 	for i, j := range c.Jobs {
 		for _, earlier := range c.Jobs[:i] {
-			if strings.EqualFold(j.Name, earlier.Name) && c.sink(&j) == c.sink(&earlier) {
-				b.add(b.at(jobPath(j.Name)), jobPath(j.Name), fmt.Sprintf("differs from %q by case alone, at the same target", earlier.Name),
-					"some file systems take both for one: give it another name")
+			if strings.EqualFold(j.Name, earlier.Name) {
+				b.add(b.at(jobPath(j.Name)), jobPath(j.Name), fmt.Sprintf("differs from %q by case alone", earlier.Name),
+					"some file systems take both for one: give one of them another name")
 			}
 		}
 	}
@@ -106,7 +106,7 @@ func (b *binder) checkJob(c *Config, j *Job, keys map[string]sealKeys) {
 	}
 	if s.Prune != "" && j.Retention.keepsAll() && !b.has(join(path, "retention")) {
 		at := join(path, "schedule.prune")
-		b.warn(b.at(at), at, "there is no retention, so nothing is ever removed", "add retention, such as {window: 14d}")
+		b.add(b.at(at), at, "prunes are scheduled, but without a retention they would remove nothing", "add retention, such as {window: 14d}")
 	}
 }
 
@@ -176,7 +176,7 @@ func (b *binder) checkKeys(c *Config, j *Job, path string, read map[string]sealK
 
 func (b *binder) readKeys(s *Seal, path string) sealKeys {
 	before := len(b.problems)
-	keys, absent, problems := b.o.keys(*s)
+	keys, problems, absent := b.o.keys(*s)
 	for _, err := range problems {
 		b.invalid(path, true, err)
 	}

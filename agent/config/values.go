@@ -83,7 +83,7 @@ func (b *binder) fileURL(path string) string {
 }
 
 // Cron is when something happens: five fields (minute hour day month weekday), optionally preceded by seconds, or one of @hourly, @daily,
-// @weekly, @monthly, @yearly, @every 90m. Empty means never.
+// @weekly, @monthly, @yearly, @every 90m. A day and a weekday that are both given each suffice, as in crontab. Empty means never.
 type Cron string
 
 // UnmarshalText implements encoding.TextUnmarshaler. An expression that no date fulfils is refused.
@@ -96,7 +96,7 @@ func (c *Cron) UnmarshalText(text []byte) error {
 	if strings.HasPrefix(s, "TZ=") || strings.HasPrefix(s, "CRON_TZ=") {
 		return &advised{"a schedule names no time zone of its own", "use schedule.timezone"}
 	}
-	p, err := cron.TryNewParser(cron.SecondOptional | cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.Descriptor)
+	p, err := cron.TryNewParser(cron.SecondOptional | cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.Descriptor | cron.DowOrDom)
 	if err != nil {
 		return err
 	}
