@@ -102,6 +102,20 @@ jobs:
 	assert.EqualValues(t, 5*time.Minute, plain.Transfer.Stall.After)
 }
 
+// TestDefaultsEndAtAKey: what stands below a key of a section is one value, and is not mixed from two places.
+func TestDefaultsEndAtAKey(t *testing.T) {
+	t.Parallel()
+	c := parse(t, `sink: file:///b
+seal: {plain: true}
+defaults: {rehearse: {to: {env: OPS_TOKEN}, options: {a: b}, items: [x]}}
+jobs: {a: {application: clock, rehearse: {to: plain text, options: {c: d}}}}
+`)
+	r := c.Jobs[0].Rehearse
+	assert.Equal(t, "plain text", r.To.Reveal())
+	assert.Equal(t, map[string]string{"c": "d"}, r.Options)
+	assert.Equal(t, []string{"x"}, r.Items)
+}
+
 // TestNamesWithDots: a job's name cannot stand in for a key of another job.
 func TestNamesWithDots(t *testing.T) {
 	t.Parallel()
