@@ -130,6 +130,9 @@ func TestNamesWithDots(t *testing.T) {
 func TestNotify(t *testing.T) {
 	t.Parallel()
 	c := parse(t, soundBeginning+"\nnotify: [{url: a}, {url: b, on: [absent], jobs: [shop]}]\n")
+	p := c.Problem("notify[1].url", &backup.Error{Op: "read", Err: fs.ErrInvalid, Advice: "write it anew"})
+	assert.Equal(t, "/etc/obm/obm.yaml:7:26: notify[1].url: read: invalid argument; write it anew", p.String())
+	assert.Equal(t, 7, c.Problem("notify[5].url", fs.ErrInvalid).Line)
 	assert.True(t, c.Notify[0].Wants(agent.NoticeRecovered, "any"))
 	assert.True(t, c.Notify[1].Wants(agent.NoticeAbsent, "shop"))
 	assert.False(t, c.Notify[1].Wants(agent.NoticeAbsent, "other"))
