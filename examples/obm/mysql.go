@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/quiesce-go/quiesce/agent/config"
@@ -33,11 +34,15 @@ func (s *mysqlSettings) Defaults() { s.Accounts = true }
 
 // Validate implements the rules of the agent itself, so that they are reported with their line.
 func (s *mysqlSettings) Validate() error {
-	src, err := s.source(s.DSN.Reveal())
+	alone, err := mysql.New(s.DSN.Reveal(), nil)
 	if err != nil {
-		return err
+		return &config.FieldError{Field: "dsn", Err: err}
 	}
-	return src.Close()
+	whole, err := s.source(s.DSN.Reveal())
+	if err != nil {
+		return errors.Join(err, alone.Close())
+	}
+	return errors.Join(alone.Close(), whole.Close())
 }
 
 func (s *mysqlSettings) source(dsn string) (*mysql.Source, error) {

@@ -21,7 +21,7 @@ func (in *invocation) run() *cobra.Command {
 
 SIGTERM or Ctrl-C stops it: what is under way may go on for agent.grace, is then cancelled, and leaves nothing open. A second signal ends the
 process at once. SIGHUP reads the configuration again; runs under way are not disturbed. A configuration with mistakes changes nothing:
-all its problems are logged, and the old one stays. agent.listen and agent.state need a restart.`,
+all its problems are logged, and the old one stays. What stands below agent and notify needs a restart.`,
 		Example: in.examples("run", "run --config /etc/obm.yaml", "service install"),
 		Args:    in.args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
