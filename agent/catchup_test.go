@@ -64,6 +64,23 @@ func TestMissedRunsAreMadeUpForOnce(t *testing.T) {
 	}
 }
 
+func TestOfMissedBackupsTheWeakerAreNotMadeUpForEvenWithJitter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newRig()
+		g.job.Schedule = agent.Schedule{Full: "0 2 * * *", Differential: "0 3 * * *", Log: "0 4 * * *", Verify: "0 4 * * *", Jitter: time.Hour, Location: time.UTC}
+		g.opts.State = filepath.Join(t.TempDir(), "state")
+		g.runs(t, day(1, 1, 0), day(1, 6, 0))
+		for n := 2; n < 7; n++ { // each day the delays are others
+			var made []string
+			for _, r := range g.runs(t, day(n, 10, 0), day(n, 12, 0)) {
+				require.True(t, r.CaughtUp)
+				made = append(made, key(r))
+			}
+			assert.ElementsMatch(t, []string{"full", "verify"}, made)
+		}
+	})
+}
+
 func TestMissedRunsThatAreTooOldAreNot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := newRig()

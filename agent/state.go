@@ -70,26 +70,6 @@ func (s *stateStore) lost(job string) bool {
 	return s.job(job).lost
 }
 
-// notice returns what the observer put there.
-func (s *stateStore) notice(job, key string) string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.job(job).Notices[key]
-}
-
-// setNotice keeps a word of the observer; an empty one is forgotten.
-func (s *stateStore) setNotice(ctx context.Context, job, key, value string) {
-	s.change(ctx, job, func(st *jobState) {
-		if st.Notices == nil {
-			st.Notices = make(map[string]string)
-		}
-		st.Notices[key] = value
-		if value == "" {
-			delete(st.Notices, key)
-		}
-	})
-}
-
 // serve notes that schedules have been seen to up to the given times. It only ever moves forward.
 func (s *stateStore) serve(ctx context.Context, job string, upTo map[string]time.Time) {
 	if len(upTo) == 0 {

@@ -77,7 +77,6 @@ func eachError(err error, f func(error)) {
 	if err == nil {
 		return
 	}
-	//nolint:errorlint // only what stands outermost is taken apart
 	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok || errors.Join(joined.Unwrap()...).Error() != err.Error() {
 		f(err)
