@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"testing"
 	"testing/synctest"
@@ -41,6 +40,11 @@ func newShop(name string, o *backuptest.LedgerOptions) *shop {
 // live lets an application and its target have a month: changes all the time, and troubles now and then.
 func (s *shop) live(ctx context.Context, r *rand.Rand) error {
 	for ctx.Err() == nil {
+		if behind := time.Since(s.ledger.Now()); behind > 0 {
+			if err := s.ledger.Advance(behind); err != nil {
+				return err
+			}
+		}
 		if err := s.ledger.Mutate(1 + r.IntN(4)); err != nil {
 			return err
 		}
@@ -83,9 +87,9 @@ func (s *shop) restores(t *testing.T, r *rand.Rand) (restored int) {
 		require.NotEmpty(t, c.Spans, "%s/%s", s.name, c.Item)
 		for _, span := range c.Spans {
 			at := []time.Time{span.From, span.To}
-			for range 2 {
+			for range 6 {
 				if n := span.To.Sub(span.From); span.PointInTime && n > 0 {
-					at = append(at, span.From.Add(rand.N(n)))
+					at = append(at, span.From.Add(time.Duration(r.Int64N(int64(n)))))
 				}
 			}
 			for _, to := range at {
@@ -104,48 +108,46 @@ func (s *shop) restores(t *testing.T, r *rand.Rand) (restored int) {
 	return restored
 }
 
-// TestAMonth lets three jobs run for a month of simulated time, with faults and restarts, one of which loses the state. At the end everything that the
+// TestAMonth lets three jobs run for a month of simulated time, with faults and restarts, most of which lose the state. At the end everything that the
 // targets advertise is brought back and compared with what was.
 func TestAMonth(t *testing.T) {
-	for _, seed := range []uint64{1, 2} {
-		t.Run(string(rune('0'+seed)), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { simulateMonth(t, seed) })
-		})
-	}
+	synctest.Test(t, func(t *testing.T) { simulateMonth(t, 1) })
 }
 
 func simulateMonth(t *testing.T, seed uint64) {
 	often := newShop("often", nil)
 	often.job.Schedule = agent.Schedule{Full: "0 2 * * 0", Log: "*/15 * * * *", Verify: "30 4 * * 3", Rehearse: "0 5 * * 6", Jitter: 2 * time.Minute}
-	often.job.Promote = agent.Promotion{FullAfter: 3 * 24 * time.Hour, LinksAfter: 150}
-	often.job.Retention = backup.Policy{Window: 24 * time.Hour}
+	often.job.Promote = agent.Promotion{FullAfter: 4 * time.Hour, LinksAfter: 12}
+	often.job.Retention = backup.Policy{Window: time.Hour}
 	mixed := newShop("mixed", &backuptest.LedgerOptions{Databases: []string{"shop", "bank", "crm"}})
-	mixed.job.Schedule = agent.Schedule{Full: "0 1 * * 1,4", Differential: "0 1 * * *", Log: "20 */2 * * *", Verify: "@daily", Prune: "0 3 * * *", Rehearse: "@weekly"}
-	mixed.job.Retention = backup.Policy{Window: 4 * 24 * time.Hour, Weekly: 2, Daily: 5}
+	mixed.job.Schedule = agent.Schedule{Full: "0 1 * * 1,4", Differential: "0 1 * * *", Log: "20 */4 * * *", Verify: "@daily", Prune: "0 3 * * *", Rehearse: "@weekly"}
+	mixed.job.Retention = backup.Policy{Window: 36 * time.Hour, Weekly: 2, Daily: 3}
 	staged := newShop("staged", &backuptest.LedgerOptions{SharedLog: true, Ballast: 100 << 10})
 	staged.job.Schedule = agent.Schedule{Full: "@every 50h", Log: "@every 3h", Verify: "@every 60h", Rehearse: "@every 100h"}
-	staged.job.Retention = backup.Policy{Window: 5 * 24 * time.Hour, Last: 2}
+	staged.job.Retention = backup.Policy{Window: 2 * 24 * time.Hour, Last: 2}
 	staged.job.Config.Stager = backup.DirStager{Dir: t.TempDir()}
 	shops := []*shop{often, mixed, staged}
 
 	g := newRig()
-	g.opts.State = filepath.Join(t.TempDir(), "state")
+	dir := filepath.Join(t.TempDir(), "state")
 	var jobs []agent.Job
 	ctx, cancel := context.WithCancel(t.Context())
 	lives := make(chan error)
+	until(often.ledger.Now()) // from here on the applications' clocks and ours tell the same time
 	for i, s := range shops {
 		s.job.Rehearse.Scratch, s.job.Objective, s.job.Schedule.Location = t.TempDir(), 12*time.Hour, time.UTC
 		jobs = append(jobs, s.job)
 		go func() { lives <- s.live(ctx, rand.New(rand.NewPCG(seed, uint64(i)))) }()
 	}
-	for _, days := range []int{9, 11, 10} {
+	for _, days := range []int{9, 1, 2, 18} {
+		g.opts.State = ""
+		if days < 9 {
+			g.opts.State = dir // what every action writes to a disk would take longer than all the rest
+		}
 		stop := run(t, g.agent(t, jobs...))
 		time.Sleep(time.Duration(days)*24*time.Hour - 5*time.Hour)
 		stop()
 		time.Sleep(5 * time.Hour)
-		if days == 11 {
-			require.NoError(t, os.RemoveAll(g.opts.State))
-		}
 	}
 	cancel()
 	for range shops {
@@ -162,16 +164,13 @@ func simulateMonth(t *testing.T, seed uint64) {
 	assert.Greater(t, outcomes[agent.OutcomeFailed], 20, "the month was not without troubles")
 	a := g.agent(t, jobs...)
 	for _, s := range shops {
-		assert.Greater(t, s.restores(t, r), 20)
+		assert.Greater(t, s.restores(t, r), 15, s.name)
 		s.ledger.Revive()
 		rec, err := a.Backup(t.Context(), s.name, backup.Log)
 		require.NoError(t, err, "%v", rec)
 		assert.Empty(t, s.ledger.Open())
 		rec, err = a.Verify(t.Context(), s.name, backup.VerifyOptions{Level: backup.ProofFormat})
 		require.NoError(t, err, "%v", rec)
-		for _, other := range shops {
-			assert.Equal(t, other == s, len(s.mem.Keys(other.name+"/")) > 0)
-		}
 	}
 	for _, s := range a.Status() {
 		assert.False(t, s.RecoveryPoint.IsZero())
