@@ -41,11 +41,15 @@ type noticeMemory interface {
 	setNotices(job string, m map[string]string)
 }
 
-// notices returns what setNotices kept.
+// notices returns what setNotices kept, here or in a program run by hand with the same state.
 func (s *stateStore) notices(job string) map[string]string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return maps.Clone(s.job(job).Notices)
+	st := s.job(job)
+	if other, err := s.read(job); err == nil && !st.ahead {
+		st.Notices = other.Notices
+	}
+	return maps.Clone(st.Notices)
 }
 
 // setNotices keeps m with the job's state.
@@ -170,14 +174,14 @@ func (b *noticeBoard) present(a absence, now time.Time) {
 	b.post(a.job, subjectAbsent, false, func(Notice) Notice { return presentNotice(a, now) })
 }
 
-// post puts up what make says when the subject's state changed. A subject that was never bad is not spoken of.
-func (b *noticeBoard) post(job, subject string, isBad bool, make func(before Notice) Notice) {
+// post puts up what write says when the subject's state changed. A subject that was never bad is not spoken of.
+func (b *noticeBoard) post(job, subject string, isBad bool, write func(before Notice) Notice) {
 	changed := b.change(job, func(m map[string]string) bool {
 		before, known := b.current(m, subject)
 		if known && before.Kind.bad() == isBad || !known && !isBad {
 			return false
 		}
-		text, err := json.Marshal(make(before))
+		text, err := json.Marshal(write(before))
 		if err != nil {
 			b.log.Error("a notice cannot be kept", "job", job, "subject", subject, "err", err)
 			return false

@@ -5,12 +5,14 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/quiesce-go/quiesce/backup"
 )
@@ -238,6 +240,38 @@ func TestUntoldNoticesOutliveTheAgent(t *testing.T) {
 		in.answers(nil)
 		w = watch(t, o, st)
 		stop = w.live(t)
+		assert.Equal(t, []string{"shop: full backup failed"}, in.titles())
+		stop()
+	})
+}
+
+func TestProgramsRunByHandShareWhatWasTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir, in := t.TempDir(), &inbox{}
+		o := Options{Jobs: []Job{{Name: "shop"}}, Notifiers: []Notifier{in}}
+		daemon := watch(t, o, newStateStore(dir, slog.New(slog.DiscardHandler)))
+		stop := daemon.live(t)
+		hand := watch(t, o, newStateStore(dir, slog.New(slog.DiscardHandler)))
+		hand.ends(t, ran(ActionBackup, backup.Full, OutcomeFailed, time.Minute))
+		assert.Equal(t, []string{"shop: full backup failed"}, in.titles(), "told at once: by hand there is no agent that would later")
+		daemon.ends(t, ran(ActionBackup, backup.Full, OutcomeFailed, time.Minute))
+		assert.Empty(t, in.titles(), "the daemon knows")
+		daemon.ends(t, ran(ActionBackup, backup.Full, OutcomeOK, time.Minute))
+		assert.Equal(t, []string{"shop: full backup works again"}, in.titles())
+		stop()
+	})
+}
+
+func TestADiskThatIsFullRepeatsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir, in := t.TempDir(), &inbox{}
+		o := Options{Jobs: []Job{{Name: "shop"}}, Notifiers: []Notifier{in}}
+		w := watch(t, o, newStateStore(dir, slog.New(slog.DiscardHandler)))
+		stop := w.live(t)
+		require.NoError(t, os.RemoveAll(dir))
+		require.NoError(t, os.WriteFile(dir, nil, 0o600)) // nothing can be written below a file
+		w.ends(t, ran(ActionBackup, backup.Full, OutcomeFailed, time.Minute))
+		w.ends(t, ran(ActionBackup, backup.Full, OutcomeFailed, time.Minute))
 		assert.Equal(t, []string{"shop: full backup failed"}, in.titles())
 		stop()
 	})

@@ -165,8 +165,8 @@ func (o *observer) begin(ctx context.Context, job *Job, act Action, kind backup.
 
 type activeKey struct{}
 
-// finished is called after each action, with the context begin returned and the history read after it; a nil history was not read.
-func (o *observer) finished(ctx context.Context, job *Job, r Record, h backup.History) {
+// finished is called after each action, with the context begin returned. The history after it has come by seen.
+func (o *observer) finished(ctx context.Context, job *Job, r Record, _ backup.History) {
 	run, _ := ctx.Value(activeKey{}).(*activeRun)
 	o.mu.Lock()
 	v := o.met(job)
@@ -179,9 +179,6 @@ func (o *observer) finished(ctx context.Context, job *Job, r Record, h backup.Hi
 	attrs := v.attrs(runKey{r.Action, r.Kind})
 	before := v.success[runKey{r.Action, r.Kind}]
 	v.judge(r)
-	if h != nil {
-		v.learn(h)
-	}
 	o.mu.Unlock()
 
 	o.metrics.finished(ctx, attrs, r)

@@ -54,8 +54,12 @@ func lookAt(h backup.History) stored {
 		}
 	}
 	proven := slices.DeleteFunc(slices.Clone(h), func(b backup.Backup) bool { return b.Damaged != "" || b.Proof < provenAt })
+	covered := map[string]backup.Coverage{}
+	for _, c := range proven.Coverages() {
+		covered[c.Item] = c
+	}
 	for _, it := range existing(h) {
-		it.newest = points(proven, it.name)
+		it.newest = points(proven, covered[it.name], it.name)
 		s.items = append(s.items, it)
 	}
 	return s
@@ -105,8 +109,7 @@ func existing(h backup.History) (items []itemPoints) {
 }
 
 // points finds, per kind, the newest backup in a history of proven ones that a restore of the item can reach.
-func points(proven backup.History, item string) map[backup.Kind]time.Time {
-	c := proven.Coverage(item)
+func points(proven backup.History, c backup.Coverage, item string) map[backup.Kind]time.Time {
 	if len(c.Spans) == 0 {
 		return nil
 	}
