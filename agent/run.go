@@ -113,6 +113,7 @@ func (a *Agent) replace(jobs []Job) (begun map[string]map[string]time.Time) {
 		old[r.job.Name] = r
 		r.stop()
 	}
+	a.obs.setJobs(jobs)
 	a.runners = a.newRunners(jobs)
 	for _, r := range a.runners {
 		if before := old[r.job.Name]; before != nil {
@@ -123,4 +124,13 @@ func (a *Agent) replace(jobs []Job) (begun map[string]map[string]time.Time) {
 		}
 	}
 	return begun
+}
+
+// due is when each schedule of each job starts next.
+func (a *Agent) due() map[string]map[string]time.Time {
+	all := make(map[string]map[string]time.Time)
+	for _, s := range a.Status() {
+		all[s.Job] = s.Next
+	}
+	return all
 }

@@ -42,7 +42,8 @@ type stateStore struct {
 
 type storedState struct {
 	jobState
-	lost bool // there was nothing to read
+	lost  bool // there was nothing to read
+	ahead bool // the last write failed: the file knows less than this
 }
 
 func newStateStore(dir string, log *slog.Logger) *stateStore {
@@ -117,6 +118,7 @@ func (s *stateStore) change(ctx context.Context, job string, fn func(*jobState))
 	if err == nil {
 		err = s.sink.Put(context.WithoutCancel(ctx), stateKey(job), bytes.NewReader(data))
 	}
+	st.ahead = err != nil
 	if err != nil {
 		s.log.Warn("the state could not be written; what happened since is remembered until this program ends", "job", job, "state", s.dir, "err", err)
 	}
