@@ -1,0 +1,103 @@
+package keeper
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"log/slog"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// ErrNoWAL means that the database is not in WAL mode: it has no log that could be kept.
+var ErrNoWAL = errors.New("the database has no write-ahead log")
+
+// Options shape a Keeper. The zero value works.
+type Options struct {
+	// Every is the time between two looks of Keep, and so how fine the times of the log are. Default 1 second.
+	Every time.Duration
+	// Checkpoint is the length of the write-ahead log, in frames, from which Keep writes it into the database. Default 1000, as SQLite does.
+	Checkpoint int64
+	// Logger is told of looks of Keep that fail. Default discards.
+	Logger *slog.Logger
+}
+
+// Keeper keeps the log of one database. It may be used by many goroutines; several, in several processes, may keep the same database.
+type Keeper struct {
+	path         string
+	o            Options
+	app, journal *sql.DB
+
+	mu      sync.Mutex // one look at a time
+	keeping bool
+	hold    *hold // while keeping, after the first look
+}
+
+// New makes a Keeper of the database at path. It does no I/O. Nil options work.
+func New(path string, o *Options) (*Keeper, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	k := &Keeper{path: path, o: *cmp.Or(o, &Options{})}
+	k.o.Every, k.o.Checkpoint = cmp.Or(k.o.Every, time.Second), cmp.Or(k.o.Checkpoint, 1000)
+	k.o.Logger = cmp.Or(k.o.Logger, slog.New(slog.DiscardHandler))
+	if k.app, err = Open(path, "mode=rw"); err != nil {
+		return nil, err
+	}
+	k.journal, err = Open(path+"-quiesce", "_pragma=journal_mode(wal)")
+	return k, err
+}
+
+// Open prepares connections to a SQLite file with further parameters of its URI. Each connection lives for one use.
+func Open(path, parameters string) (*sql.DB, error) {
+	u := url.URL{Scheme: "file", Path: "/" + strings.TrimPrefix(filepath.ToSlash(path), "/"), RawQuery: "_txlock=immediate&_pragma=busy_timeout(5000)&" + parameters}
+	db, err := sql.Open("sqlite", u.String())
+	if err == nil {
+		db.SetMaxIdleConns(0)
+	}
+	return db, err
+}
+
+// Close gives back what New took. Keep must have returned.
+func (k *Keeper) Close() error { return errors.Join(k.app.Close(), k.journal.Close()) }
+
+// Path is the database.
+func (k *Keeper) Path() string { return k.path }
+
+// Busy reports whether err says that somebody else holds what was needed.
+func Busy(err error) bool {
+	var e *sqlite.Error
+	return errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_BUSY
+}
+
+// Keep holds the log and looks at it every Options.Every, until ctx ends. Looks that fail are told to Options.Logger and repeated.
+func (k *Keeper) Keep(ctx context.Context) {
+	keep := func(on bool) {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.keeping = on
+		k.release()
+	}
+	keep(true)
+	defer keep(false)
+	tick := time.NewTicker(k.o.Every)
+	defer tick.Stop()
+	for {
+		if err := k.look(ctx, func() error { return nil }); err != nil && ctx.Err() == nil {
+			k.o.Logger.Warn("look at the log", "instance", k.path, "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
