@@ -39,9 +39,10 @@ func (k *Keeper) Look(ctx context.Context) (*Snapshot, error) {
 	return s, nil
 }
 
-// snapshot begins a transaction that sees the database as it is now.
+// snapshot begins a transaction that sees the database as it is now. It does not end with ctx but by Rollback: a transaction that ends by
+// its context does so a moment later, when the caller already told that nothing is open any more.
 func snapshot(ctx context.Context, db *sql.DB) (*sql.Tx, error) {
-	tx, err := db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	tx, err := db.BeginTx(context.WithoutCancel(ctx), &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return nil, err
 	}
