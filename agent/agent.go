@@ -2,8 +2,10 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"log/slog"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
@@ -36,71 +38,144 @@ type Options struct {
 	Clock Clock
 }
 
+func (o Options) withDefaults() Options {
+	if o.Concurrent == 0 {
+		o.Concurrent = 2
+	}
+	if o.Grace == 0 {
+		o.Grace = 30 * time.Second
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Clock == nil {
+		o.Clock = machineClock{}
+	}
+	return o
+}
+
 // Agent runs jobs. It may be used by many goroutines.
-type Agent struct{ o Options }
+type Agent struct {
+	o     Options
+	state *stateStore
+	obs   *observer
+	slots chan struct{} // holds one token per action under way
+
+	mu      sync.Mutex
+	runners []*runner          // in the order of the jobs
+	memory  map[string]*memory // by job, kept when a job goes, as its action may still be under way
+	running *running           // nil while Run does not run
+
+	records sync.Mutex // one record at a time
+}
 
 // New checks all jobs and returns every problem at once, joined. It opens nothing.
-func New(o Options) (*Agent, error) { return &Agent{o}, nil }
-
-// Run starts what is due until ctx ends, then stops as Options.Grace says and returns nil. A second Run at the same time is an error.
-func (a *Agent) Run(ctx context.Context) error { <-ctx.Done(); return nil }
-
-// Update puts other jobs in place of those given to New. Actions in progress finish as they were begun; nothing is lost or done twice. On error nothing changes.
-func (a *Agent) Update(jobs []Job) error { return nil }
+func New(o Options) (*Agent, error) {
+	o = o.withDefaults()
+	o.Jobs = slices.Clone(o.Jobs)
+	if err := joined(append(o.validate(), validateJobs(o.Jobs, o.Clock.Now())...)); err != nil {
+		return nil, err
+	}
+	st := newStateStore(o.State, o.Logger)
+	a := &Agent{o: o, state: st, obs: newObserver(o, st), slots: make(chan struct{}, o.Concurrent), memory: make(map[string]*memory)}
+	a.runners = a.newRunners(o.Jobs)
+	a.obs.setDue(a.due)
+	return a, nil
+}
 
 // Jobs returns the jobs in the order they were given.
-func (a *Agent) Jobs() []Job { return a.o.Jobs }
+func (a *Agent) Jobs() []Job {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	jobs := make([]Job, len(a.runners))
+	for i, r := range a.runners {
+		jobs[i] = *r.job
+	}
+	return jobs
+}
 
 // Backup runs one backup now. The record is returned in any case; the error is its Err: backup.ErrBusy when the job is taken, backup.ErrPartial when some items failed.
 func (a *Agent) Backup(ctx context.Context, job string, kind backup.Kind) (Record, error) {
-	return Record{}, errors.ErrUnsupported
+	return a.byHand(ctx, job, task{action: ActionBackup, kind: kind, do: (*turn).backup})
 }
 
-// Verify checks stored backups of a job.
+// Verify checks stored backups of a job. Damage is an error that wraps backup.ErrCorrupt; the record carries the report.
 func (a *Agent) Verify(ctx context.Context, job string, o backup.VerifyOptions) (Record, error) {
-	return Record{}, errors.ErrUnsupported
+	return a.byHand(ctx, job, verifyTask(o))
 }
 
-// Rehearse restores t into the scratch place and checks it there.
+// Rehearse restores t into the scratch place and checks it there. An empty r.Scratch means that of the job. r.Items count when t selects nothing.
 func (a *Agent) Rehearse(ctx context.Context, job string, t backup.Target, r Rehearsal) (Record, error) {
-	return Record{}, errors.ErrUnsupported
+	return a.byHand(ctx, job, rehearseTask(t, r))
 }
 
 // Prune applies the job's retention now.
 func (a *Agent) Prune(ctx context.Context, job string) (Record, error) {
-	return Record{}, errors.ErrUnsupported
+	return a.byHand(ctx, job, task{action: ActionPrune, do: (*turn).prune})
 }
 
-// RestoreOptions are the choices of one restore.
-type RestoreOptions struct {
-	backup.RestoreOptions
-	// Open, when set, makes the source to restore into, instead of the job's own.
-	Open func(ctx context.Context) (backup.Source, error)
-	// Confirm, when set, is shown the plan before anything is touched; an error stops the restore.
-	Confirm func(plan *backup.RestorePlan) error
-}
-
-// Restore plans and carries out a restore of a job, with its hooks.
+// Restore plans and carries out a restore of a job, with its hooks. A target that cannot be reached and a Confirm that says no are refused before any hook is called.
 func (a *Agent) Restore(ctx context.Context, job string, t backup.Target, o RestoreOptions) (Record, error) {
-	return Record{}, errors.ErrUnsupported
+	return a.byHand(ctx, job, restoreTask(t, o))
 }
 
-// JobStatus is what is known of a job without asking its application.
-type JobStatus struct {
-	Job         string `json:"job"`
-	Application string `json:"application,omitempty"`
-	// Running is the action in progress, or empty.
-	Running Action    `json:"running,omitempty"`
-	Since   time.Time `json:"since,omitzero"`
-	// Next is when each action or kind ("full", "log", "verify", ...) is due.
-	Next map[string]time.Time `json:"next,omitempty"`
-	// Last is the newest record of each action; for backups, of each kind asked for.
-	Last map[string]Record `json:"last,omitempty"`
-	// RecoveryPoint is the newest time that every item can be restored to from proven backups; zero when there is none.
-	RecoveryPoint time.Time `json:"recovery_point,omitzero"`
-	// Absent says that RecoveryPoint is older than the objective.
-	Absent bool `json:"absent,omitempty"`
+// byHand carries out a task for a caller, who is told at once when the job is busy.
+func (a *Agent) byHand(ctx context.Context, job string, t task) (Record, error) {
+	r, err := a.find(job)
+	if err != nil {
+		rec := t.record(&Job{Name: job}, a.now())
+		rec.conclude(ctx, &backup.Error{Op: t.action.op(), Artifact: job, Err: err, Advice: "the jobs are: " + strings.Join(a.names(), ", ")}, a.now())
+		return rec, rec.Err()
+	}
+	if !r.mem.take() {
+		rec := t.record(r.job, a.now())
+		rec.conclude(ctx, &backup.Error{Op: t.action.op(), App: r.job.Application, Artifact: job, Err: backup.ErrBusy,
+			Advice: "this agent is at work on the job; try again when that has finished"}, a.now())
+		return rec, rec.Err()
+	}
+	defer r.mem.give()
+	if err := a.enter(ctx); err != nil {
+		rec := t.record(r.job, a.now())
+		rec.conclude(ctx, &backup.Error{Op: t.action.op(), App: r.job.Application, Artifact: job, Err: err}, a.now())
+		return rec, rec.Err()
+	}
+	defer a.leave()
+	rec := a.perform(ctx, r.job, r.mem, t)
+	return rec, rec.Err()
 }
 
-// Status reports on all jobs, from memory: it makes no contact with target or application.
-func (a *Agent) Status() []JobStatus { return nil }
+// enter waits until fewer than Options.Concurrent actions are under way.
+func (a *Agent) enter(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	select {
+	case a.slots <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (a *Agent) leave() { <-a.slots }
+
+func (a *Agent) now() time.Time { return a.o.Clock.Now().Round(0) }
+
+func (a *Agent) find(job string) (*runner, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, r := range a.runners {
+		if r.job.Name == job {
+			return r, nil
+		}
+	}
+	return nil, errUnknownJob
+}
+
+func (a *Agent) names() []string {
+	var names []string
+	for _, j := range a.Jobs() {
+		names = append(names, j.Name)
+	}
+	return names
+}
