@@ -5,8 +5,10 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -71,6 +73,22 @@ func (k *Keeper) Close() error { return errors.Join(k.app.Close(), k.journal.Clo
 
 // Path is the database.
 func (k *Keeper) Path() string { return k.path }
+
+// Sizes returns about how many bytes the database and its log have on disk.
+func (k *Keeper) Sizes() (data, log int64, err error) {
+	size := func(suffix string) int64 {
+		info, serr := os.Stat(k.path + suffix)
+		if serr != nil && !errors.Is(serr, fs.ErrNotExist) {
+			err = errors.Join(err, serr)
+		}
+		if serr != nil {
+			return 0
+		}
+		return info.Size()
+	}
+	fresh := size("-wal")
+	return size("") + fresh, size("-quiesce") + size("-quiesce-wal") + fresh, err
+}
 
 // Busy reports whether err says that somebody else holds what was needed.
 func Busy(err error) bool {

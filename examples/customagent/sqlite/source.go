@@ -50,6 +50,15 @@ func (s *Source) Check(ctx context.Context, _ backup.StageDir) []backup.Finding 
 	return []backup.Finding{{What: "the database has a write-ahead log, and a journal beside it", Err: err, Hint: backup.Hint(err)}}
 }
 
+// Estimate implements backup.Estimator.
+func (s *Source) Estimate(_ context.Context, r backup.Request) (int64, error) {
+	data, log, err := s.k.Sizes()
+	if r.Kind == backup.Full || r.Anchors[s.name].Full == nil {
+		log = data
+	}
+	return log, s.fail(context.Background(), "estimate", r.ID, err)
+}
+
 // Backup implements backup.Source.
 func (s *Source) Backup(ctx context.Context, r backup.Request, st *backup.Stage) (res backup.Result, err error) {
 	defer func() { err = s.fail(ctx, "back up", r.ID, err) }()
