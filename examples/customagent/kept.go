@@ -40,7 +40,7 @@ func newKept(ctx context.Context) *kept {
 }
 
 // open makes the source of a job, or of another path to restore to. It is called for every action; the keepers stay.
-func (k *kept) open(_ context.Context, s settings, to string) (backup.Source, error) {
+func (k *kept) open(ctx context.Context, s settings, to string) (backup.Source, error) {
 	path, err := filepath.Abs(string(s.Path))
 	if to != "" {
 		path, err = filepath.Abs(to)
@@ -57,6 +57,7 @@ func (k *kept) open(_ context.Context, s settings, to string) (backup.Source, er
 		}
 		k.byPath[path] = one
 		if to == "" {
+			_ = one.Hold(ctx) // a backup tells the error itself; a restore does not mind it
 			k.start(one)
 		}
 	}

@@ -68,8 +68,11 @@ func Open(path, parameters string) (*sql.DB, error) {
 	return db, err
 }
 
-// Close gives back what New took. Keep must have returned.
-func (k *Keeper) Close() error { return errors.Join(k.app.Close(), k.journal.Close()) }
+// Close gives back what New and Hold took. Keep must have returned.
+func (k *Keeper) Close() error {
+	k.keep(false)
+	return errors.Join(k.app.Close(), k.journal.Close())
+}
 
 // Path is the database.
 func (k *Keeper) Path() string { return k.path }
@@ -96,16 +99,26 @@ func Busy(err error) bool {
 	return errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_BUSY
 }
 
-// Keep holds the log and looks at it every Options.Every, until ctx ends. Looks that fail are told to Options.Logger and repeated.
-func (k *Keeper) Keep(ctx context.Context) {
-	keep := func(on bool) {
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		k.keeping = on
+// Hold looks at the database and holds its log from now on, until Keep ends. On error nothing is held yet, and the next look tries again.
+func (k *Keeper) Hold(ctx context.Context) error {
+	k.keep(true)
+	return k.look(ctx, func() error { return nil })
+}
+
+// keep says whether looks move the hold.
+func (k *Keeper) keep(on bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.keeping = on; !on {
 		k.release()
 	}
-	keep(true)
-	defer keep(false)
+}
+
+// Keep holds the log and looks at it every Options.Every, until ctx ends. Looks that fail are told to Options.Logger and repeated. A full that is taken
+// before the first look is over may have nothing to continue it: call Hold before.
+func (k *Keeper) Keep(ctx context.Context) {
+	k.keep(true)
+	defer k.keep(false)
 	tick := time.NewTicker(k.o.Every)
 	defer tick.Stop()
 	for {

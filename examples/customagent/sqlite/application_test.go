@@ -30,6 +30,7 @@ var _ interface {
 type library struct {
 	dir, path string
 	o         sqlite.Options
+	frames    int64 // Options.Checkpoint of the keeper: so small that the log begins anew every few changes
 	k         *keeper.Keeper
 	stop      func()
 
@@ -45,7 +46,7 @@ func openLibrary() (*library, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &library{dir: dir, path: filepath.Join(dir, "a library?#%41.db"), past: map[string]bool{}, o: sqlite.Options{Resolution: time.Minute}}
+	l := &library{dir: dir, path: filepath.Join(dir, "a library?#%41.db"), past: map[string]bool{}, frames: 20, o: sqlite.Options{Resolution: time.Minute}}
 	ctx := context.Background()
 	err = l.use(ctx, "rwc", func(db *sql.Conn) error {
 		_, err := db.ExecContext(ctx, `PRAGMA journal_mode=WAL;
@@ -68,11 +69,11 @@ func openLibrary() (*library, error) {
 
 // keep starts what a service does beside the application.
 func (l *library) keep() (err error) {
-	// A small log makes it begin anew every few changes.
-	if l.k, err = keeper.New(l.path, &keeper.Options{Every: 30 * time.Millisecond, Checkpoint: 20}); err != nil {
+	if l.k, err = keeper.New(l.path, &keeper.Options{Every: 30 * time.Millisecond, Checkpoint: l.frames}); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
+	_ = l.k.Hold(ctx) // the database may be lost just now
 	var wg sync.WaitGroup
 	wg.Go(func() { l.k.Keep(ctx) })
 	l.stop = func() { cancel(); wg.Wait() }
