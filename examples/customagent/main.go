@@ -33,14 +33,18 @@ func main() {
 	os.Exit(code)
 }
 
-// run is the whole private build: obm, with what a job may name under "application".
+// run is the program without the process around it.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	kept := newKept(ctx)
-	defer kept.close()
-	p := &cli.Program{
+	k := newKept(ctx)
+	defer k.close()
+	return program(k, stdin, stdout, stderr).Run(ctx, args)
+}
+
+// program is the private build: obm, with what a job may name as its application.
+func program(k *kept, stdin io.Reader, stdout, stderr io.Writer) *cli.Program {
+	return &cli.Program{
 		Name:         "obm-sqlite",
-		Applications: config.Registry{"sqlite": config.App(kept.open)},
+		Applications: config.Registry{"sqlite": config.App(k.open)},
 		Stdin:        stdin, Stdout: stdout, Stderr: stderr,
 	}
-	return p.Run(ctx, args)
 }
