@@ -127,7 +127,10 @@ func (s *Source) fail(ctx context.Context, op string, id backup.ID, err error) e
 	if err == nil {
 		return nil
 	}
-	e := &backup.Error{Op: op, App: application, Instance: s.k.Path(), ID: id, Err: errors.Join(err, context.Cause(ctx))}
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
+		err = errors.Join(cause, err)
+	}
+	e := &backup.Error{Op: op, App: application, Instance: s.k.Path(), ID: id, Err: err}
 	switch {
 	case errors.Is(err, keeper.ErrNoWAL):
 		e.Advice = "run PRAGMA journal_mode=WAL on it once"
