@@ -63,7 +63,7 @@ func read(ctx context.Context, set *backup.RestoreSet, step *backup.RestoreStep,
 	switch {
 	case in.err != nil:
 		return in.err
-	case err == io.EOF && in.bytes > 0: // and the checksum was right
+	case errors.Is(err, io.EOF) && in.bytes > 0: // and the checksum was right
 		return nil
 	}
 	return fmt.Errorf("%w: %w", backup.ErrCorrupt, err)
