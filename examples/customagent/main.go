@@ -3,7 +3,7 @@
 //	obm-sqlite run -c obm.yaml                     keep the databases' logs and run the schedules
 //	obm-sqlite restore library --at '2h ago'       and every other command of obm
 //
-// A job of it looks like this. every and resolution may be left out: see keeper.Options and sqlite.Options.
+// restore --to takes the path of a database file. A job looks like this; every and resolution may be left out: see keeper.Options and sqlite.Options.
 //
 //	jobs:
 //	  library:

@@ -35,7 +35,7 @@
 //
 // Log is kept while a Keeper holds it. When none runs, the chain goes on only if nothing began the log anew meanwhile; a database that every program has closed
 // has no log, so a new stream begins. Commits between two looks bear one time. The journal grows until Forget is called; without
-// backups it fills the disk. A look reads the whole write-ahead log into memory, and Keep keeps that short, unless readers of hours keep it from being
-// checkpointed. Programs must use a busy timeout, as with any second writer. Linking two different SQLite libraries into one process breaks the locks of
+// backups it fills the disk. A look reads the whole write-ahead log into memory, and Keep keeps that short, unless a reader of hours, such
+// as a full over a slow line, keeps it from being checkpointed. Programs must use a busy timeout, as with any second writer. Linking two different SQLite libraries into one process breaks the locks of
 // both: keep in a process of its own, or with the same driver.
 package keeper

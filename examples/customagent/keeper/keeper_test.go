@@ -100,6 +100,56 @@ func TestWithoutAHoldAnEmptyLogProvesNothing(t *testing.T) {
 	assert.Contains(t, s.Reason, "reset by somebody else")
 }
 
+func TestLostJournalBeginsAStream(t *testing.T) {
+	t.Parallel()
+	path, app := newDatabase(t)
+	k := newKeeper(t, path, nil)
+	first := look(t, k)
+	execute(t, app, insert)
+	require.NoError(t, os.Remove(path+"-quiesce"))
+	s := look(t, k)
+	assert.NotEqual(t, first.Stream, s.Stream)
+	assert.Contains(t, s.Reason, "not kept before")
+}
+
+// TestPowerFailureBeginsAStream loses the last commit after it was seen, as a power failure may where programs do not wait for the disk. Another commit then
+// takes its place in the log, as long as the lost one.
+func TestPowerFailureBeginsAStream(t *testing.T) {
+	t.Parallel()
+	path, app := newDatabase(t)
+	execute(t, app, insert)
+	before, err := readWAL(path+"-wal", mark{})
+	require.NoError(t, err)
+	execute(t, app, insert)
+	k := newKeeper(t, path, nil)
+	first := look(t, k)
+
+	after := filepath.Join(t.TempDir(), "app.db")
+	for _, suffix := range []string{"", "-wal", "-quiesce"} {
+		b, err := os.ReadFile(path + suffix)
+		require.NoError(t, err)
+		if suffix == "-wal" {
+			b = b[:32+int(before.frame)*(24+int(binary.BigEndian.Uint32(b[8:])))]
+		}
+		require.NoError(t, os.WriteFile(after+suffix, b, 0o600))
+	}
+	db, err := Open(after, "mode=rw")
+	require.NoError(t, err)
+	defer db.Close()
+	app, err = db.Conn(t.Context())
+	require.NoError(t, err)
+	defer app.Close()
+	execute(t, app, insert)
+	seen, err := readWAL(path+"-wal", mark{})
+	require.NoError(t, err)
+	now, err := readWAL(after+"-wal", mark{})
+	require.NoError(t, err)
+	require.Equal(t, seen.frame, now.frame, "the case was not made")
+	require.Equal(t, seen.salt(), now.salt(), "the case was not made")
+	s := look(t, newKeeper(t, after, nil))
+	assert.NotEqual(t, first.Stream, s.Stream)
+}
+
 func TestForgottenChangesAreGone(t *testing.T) {
 	t.Parallel()
 	path, app := newDatabase(t)

@@ -23,7 +23,8 @@
 //
 // The database is built beside its place, checked by SQLite, and renamed. Whatever exists is refused without overwriting, and what a program has
 // open is refused always. Selecting the item under another name restores a file of that name in the same directory. The scratch
-// place of a rehearsal is a directory. There are no options.
+// place of a rehearsal is a directory. The restored file
+// can be read by its owner only. There are no options.
 //
 // # What it needs
 //

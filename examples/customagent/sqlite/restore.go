@@ -22,6 +22,9 @@ func (s *Source) restore(ctx context.Context, r backup.RestoreRequest, set *back
 	}
 	to := s.k.Path()
 	for _, sel := range r.Target.Select {
+		if sel.As != "" && !filepath.IsLocal(sel.As) {
+			return fmt.Errorf("restore as %q: want the name of a file beside the database", sel.As)
+		}
 		if sel.As != "" {
 			to = filepath.Join(filepath.Dir(to), sel.As)
 		}

@@ -260,6 +260,16 @@ func TestDamagedDatabaseIsReplaced(t *testing.T) {
 	assert.Equal(t, backup.Full, j.run(t, backup.Log).Kind, "no log leads to a database that was replaced")
 }
 
+func TestRestoreStaysBesideTheDatabase(t *testing.T) {
+	t.Parallel()
+	j := newJob(t)
+	j.run(t, backup.Full)
+	p := j.pipeline(t)
+	plan, err := p.Plan(t.Context(), backup.Target{Select: []backup.Selection{{Name: filepath.Base(j.path), As: "../elsewhere.db"}}})
+	require.NoError(t, err)
+	require.ErrorContains(t, p.Restore(t.Context(), plan, backup.RestoreOptions{}), "beside the database")
+}
+
 func TestBadInput(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ pragma, want, hint string }{
