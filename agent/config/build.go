@@ -30,7 +30,10 @@ type Built struct {
 //
 // Close gives the targets up, when nothing uses the jobs any more.
 func (c *Config) Build(ctx context.Context, jobs ...string) (*Built, error) {
-	b := &builder{Built: Built{config: c, opens: map[string]Open{}}, byURL: map[URL]sink.Target{}, limiters: map[string]*sink.Limiter{}}
+	if c.from == nil {
+		return nil, &backup.Error{Op: "build jobs", Err: errors.New("the configuration was not made by Load or Parse"), Advice: "a program that has no file fills agent.Job itself"}
+	}
+	b := newBuilder(c)
 	for _, name := range jobs {
 		if !slices.ContainsFunc(c.Jobs, func(j Job) bool { return j.Name == name }) {
 			return nil, &backup.Error{Op: "build jobs", Artifact: name, Err: errors.New("no such job"), Advice: likeJob(name, c.Jobs)}
@@ -87,6 +90,10 @@ type builder struct {
 	Built
 	byURL    map[URL]sink.Target
 	limiters map[string]*sink.Limiter
+}
+
+func newBuilder(c *Config) *builder {
+	return &builder{Built: Built{config: c, opens: map[string]Open{}}, byURL: map[URL]sink.Target{}, limiters: map[string]*sink.Limiter{}}
 }
 
 func (b *builder) job(ctx context.Context, j *Job) error {
@@ -168,19 +175,12 @@ func (b *builder) sink(ctx context.Context, j *Job) (backup.Sink, error) {
 	if b.config.ReadOnly {
 		s = sink.ReadOnly(s)
 	}
-	o := sink.SealOptions{}
-	if t := j.Transfer.Throttle; t != nil {
-		if o.Throttle, err = b.limiter(*t); err != nil {
-			return nil, err
-		}
-	}
-	o.Retry.Patience = j.Transfer.Retry.std()
-	if j.Transfer.Retry == 0 {
-		o.Retry.Tries = 1
-	}
 	seal, at := b.config.seal(j)
-	o.Compress.Level, o.Plain = seal.Level, seal.Plain
-	keys, _, problems := b.config.from.o.keys(*seal) // without the identity file, what needs it fails with backup.ErrKey
+	o, err := b.layers(j, seal)
+	if err != nil {
+		return nil, err
+	}
+	keys, problems, _ := b.config.from.o.keys(*seal) // without the identity file, what needs it fails with backup.ErrKey
 	if len(problems) > 0 {
 		return nil, b.located(at, errors.Join(problems...))
 	}
@@ -188,6 +188,19 @@ func (b *builder) sink(ctx context.Context, j *Job) (backup.Sink, error) {
 		return uncompressed(s, keys, o), nil
 	}
 	return sink.Seal(s, keys, &o), nil
+}
+
+// layers tunes what stands above the target.
+func (b *builder) layers(j *Job, seal *Seal) (o sink.SealOptions, err error) {
+	o.Compress.Level, o.Plain = seal.Level, seal.Plain
+	o.Retry.Patience = j.Transfer.Retry.std()
+	if j.Transfer.Retry == 0 {
+		o.Retry.Tries = 1
+	}
+	if t := j.Transfer.Throttle; t != nil {
+		o.Throttle, err = b.limiter(*t)
+	}
+	return o, err
 }
 
 // uncompressed is what sink.Seal builds, without its uppermost layer.
@@ -205,7 +218,7 @@ func uncompressed(s backup.Sink, keys sink.Keys, o sink.SealOptions) backup.Sink
 func (b *builder) open(ctx context.Context, j *Job) (sink.Target, error) {
 	url, at := b.config.sink(j), "sink"
 	if j.Sink != "" {
-		at = join(join("jobs", j.Name), "sink")
+		at = join(jobPath(j.Name), "sink")
 	}
 	if t, ok := b.byURL[url]; ok {
 		return t, nil

@@ -1,6 +1,6 @@
 // Command obm-sqlite is the backup manager obm with the agent of this example in it: a private build, as a vendor makes one.
 //
-//	obm-sqlite run -c obm.yaml                     keep the databases' logs and run the schedules
+//	obm-sqlite run                                 keep the databases' logs and run the schedules
 //	obm-sqlite restore library --at '2h ago'       and every other command of obm
 //
 // restore --to takes the path of a database file. A job looks like this; every and resolution may be left out: see keeper.Options and sqlite.Options.

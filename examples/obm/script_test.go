@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -14,6 +15,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	_ "github.com/go-sql-driver/mysql"
@@ -101,16 +103,21 @@ func freePort(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(l.Close())
 }
 
-// mariadb is "mariadb NAME": start a private server for the script and set NAME to its DSN. Where none is installed the script is skipped.
+// condition knows "mariadb": a server is installed, or has to be.
+func condition(name string) (bool, error) {
+	if name != "mariadb" {
+		return false, fmt.Errorf("no condition %q", name)
+	}
+	_, err := dbserver.Find()
+	return err == nil || os.Getenv("QUIESCE_MYSQL_REQUIRED") != "", nil
+}
+
+// mariadb is "mariadb NAME": start a private server for the script and set NAME to its DSN.
 func mariadb(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: mariadb NAME")
 	}
 	s, err := dbserver.Start(context.Background(), &dbserver.Options{Binlog: true})
-	if errors.Is(err, dbserver.ErrNotInstalled) && os.Getenv("QUIESCE_MYSQL_REQUIRED") == "" {
-		ts.Setenv("SKIP", err.Error())
-		return
-	}
 	ts.Check(err)
 	ts.Defer(func() {
 		if err := s.Stop(); err != nil {
@@ -183,12 +190,25 @@ func spoil(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.Replace(text, args[1], args[2], 1)), 0o600))
 }
 
-// get is "get URL": ask a server of this machine and write the answer to a file named answer.
+// hangUp is "hangup": send SIGHUP to what runs in the background.
+func hangUp(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: hangup")
+	}
+	for _, cmd := range ts.BackgroundCmds() {
+		ts.Check(cmd.Process.Signal(syscall.SIGHUP))
+	}
+}
+
+// get is "get URL": ask a server of this machine, as soon as it serves, and write the answer to a file named answer.
 func get(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: get URL")
 	}
 	res, err := http.Get(args[0])
+	for end := time.Now().Add(patience); err != nil && time.Now().Before(end); res, err = http.Get(args[0]) {
+		time.Sleep(50 * time.Millisecond)
+	}
 	ts.Check(err)
 	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
