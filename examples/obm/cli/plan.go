@@ -1,0 +1,158 @@
+package cli
+
+import (
+	"context"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/quiesce-go/quiesce/agent"
+	"github.com/quiesce-go/quiesce/backup"
+)
+
+// targetFlags say what to restore and to when; plan, restore and rehearse have them.
+type targetFlags struct {
+	at    string
+	id    string
+	items []string
+	as    string
+	proof string
+}
+
+func (f *targetFlags) register(in *invocation, cmd *cobra.Command, rename bool) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.at, "at", "", "the `time` to return to, by the application's clock: "+momentForms)
+	flags.StringVar(&f.id, "id", "", "return to the end of exactly this `backup` instead")
+	flags.StringArrayVar(&f.items, "item", nil, "only this `item`, or object inside an item; may be repeated")
+	flags.StringVar(&f.proof, "min-proof", "", "refuse backups proven less than this: bytes, format or restored")
+	if rename {
+		flags.StringVar(&f.as, "as", "", "restore the one --item under this `name`")
+	}
+	cmd.MarkFlagsMutuallyExclusive("at", "id")
+	completeFlag(cmd, "at", words("now", "1h ago", "yesterday 23:59"))
+	completeFlag(cmd, "min-proof", words("bytes", "format", "restored"))
+	completeFlag(cmd, "id", in.ids)
+}
+
+// target reads the flags.
+func (f *targetFlags) target(in *invocation) (backup.Target, error) {
+	t := backup.Target{ID: backup.ID(f.id)}
+	var err error
+	if t.Time, err = parseMoment(f.at, in.now()); err != nil {
+		return t, err
+	}
+	if f.id != "" && !t.ID.Valid() {
+		return t, usagef("list shows the ids", "%q is not the id of a backup", f.id)
+	}
+	if f.proof != "" {
+		if t.MinProof, err = backup.ParseProof(f.proof); err != nil {
+			return t, usagef("the levels are sealed, bytes, format and restored", "--min-proof: %w", err)
+		}
+	}
+	for _, name := range f.items {
+		t.Select = append(t.Select, backup.Selection{Name: name})
+	}
+	if f.as != "" {
+		if len(t.Select) != 1 {
+			return t, usagef("name the item: --item NAME --as OTHER", "--as needs exactly one --item")
+		}
+		t.Select[0].As = f.as
+	}
+	return t, nil
+}
+
+// ids completes a flag with the ids of the job's backups, newest first.
+func (in *invocation) ids(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	const none = cobra.ShellCompDirectiveNoFileComp
+	if len(args) == 0 {
+		return nil, none
+	}
+	o, err := in.open(cmd.Context())
+	if err != nil {
+		return nil, none
+	}
+	defer o.Close()
+	_, h, err := o.history(cmd.Context(), args[0])
+	if err != nil {
+		return nil, none
+	}
+	var ids []string
+	for i := len(h) - 1; i >= 0; i-- {
+		ids = append(ids, string(h[i].ID))
+	}
+	return ids, none | cobra.ShellCompDirectiveKeepOrder
+}
+
+// jobThenID completes the arguments JOB ID.
+func (in *invocation) jobThenID(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+	if len(args) == 1 {
+		return in.ids(cmd, args, typed)
+	}
+	return in.jobNames(cmd, args, typed)
+}
+
+// history reads the backups of a job.
+func (o *opened) history(ctx context.Context, job string) (agent.Job, backup.History, error) {
+	j, err := o.job(job)
+	if err != nil {
+		return j, nil, err
+	}
+	p, err := o.pipeline(j)
+	if err != nil {
+		return j, nil, err
+	}
+	h, err := p.History(ctx)
+	return j, h, err
+}
+
+func (in *invocation) plan() *cobra.Command {
+	var f targetFlags
+	cmd := &cobra.Command{
+		Use:   "plan JOB",
+		Short: "what a restore would do",
+		Long: `Print the steps of a restore to a time, or to a backup, without touching anything. Where there is no way to it the
+reason is named and the exit code is 4.`,
+		Example:           in.examples("plan shop", "plan shop --at '2026-11-22 14:05:00.25 Europe/Berlin'", "plan shop --at '2h ago' --item orders --json"),
+		Args:              in.args(cobra.ExactArgs(1)),
+		ValidArgsFunction: in.jobNames,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			t, err := f.target(in)
+			if err != nil {
+				return err
+			}
+			o, err := in.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			defer o.Close()
+			_, h, err := o.history(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			plan := h.Plan(t)
+			plan.Job = args[0]
+			if err := in.print(printedPlan(plan), func(w io.Writer) { io.WriteString(w, ended(plan.Text())) }); err != nil {
+				return err
+			}
+			return plan.Err()
+		},
+	}
+	f.register(in, cmd, false)
+	return cmd
+}
+
+// ended is s with a newline at its end.
+func ended(s string) string { return strings.TrimRight(s, "\n") + "\n" }
+
+func printedPlan(p backup.RestorePlan) PrintedPlan {
+	return PrintedPlan{Target: p.Target, Steps: plannedSteps(p), Refused: append([]backup.Refusal{}, p.Refused...), Skipped: p.Skipped}
+}
+
+func plannedSteps(p backup.RestorePlan) []PlannedStep {
+	steps := []PlannedStep{}
+	for _, s := range p.Steps {
+		steps = append(steps, PlannedStep{ID: s.ID, Item: s.Item.Name, Kind: s.Item.Kind, Artifacts: s.Item.Artifacts, Bytes: s.Item.Bytes})
+	}
+	return steps
+}

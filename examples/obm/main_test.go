@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/quiesce-go/quiesce/agent"
+	"github.com/quiesce-go/quiesce/agent/config"
+	"github.com/quiesce-go/quiesce/backup"
+	"github.com/quiesce-go/quiesce/backup/backuptest"
+	"github.com/quiesce-go/quiesce/examples/obm/cli"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"obm": obmCommand, "ledger": ledgerCommand})
+}
+
+// TestScripts runs testdata/script: each file is a session at the shell, with the program as a process of its own.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Condition:           condition,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("TZ", "UTC")
+			env.Setenv("HOME", env.WorkDir)
+			return nil
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"code": runCode, "await": await, "mariadb": mariadb, "sql": runSQL, "freeport": freePort, "setmatch": setMatch, "expand": expand, "get": get, "hangup": hangUp, "untilfree": untilFree, "spoil": spoil,
+		},
+	})
+}
+
+// obmCommand is the program as main builds it, with one application and, by OBM_TEST_CLOCK, a clock more.
+func obmCommand() {
+	all := applications()
+	all["ledger"] = config.App(openLedger)
+	p := &cli.Program{Applications: all, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
+	if s := os.Getenv("OBM_TEST_CLOCK"); s != "" {
+		p.Clock = newFastClock(s)
+	}
+	os.Exit(run(p, os.Args[1:]))
+}
+
+// ledgerSettings are the section of a job whose application is the reference application of backuptest, kept in a directory.
+type ledgerSettings struct {
+	Dir string `yaml:"dir" config:"required"`
+}
+
+// openLedger opens it. Files in the directory make it behave: "hang" holds backups up until it is removed, "fail-<database>" makes that database fail.
+func openLedger(_ context.Context, s ledgerSettings, to string) (backup.Source, error) {
+	if to == "" {
+		to = s.Dir
+	}
+	l, err := backuptest.OpenLedger(to, nil)
+	if err != nil {
+		return nil, err
+	}
+	for db := range l.Current() {
+		if _, err := os.Stat(filepath.Join(to, "fail-"+db)); err == nil {
+			l.FailDatabase(db, errors.New("this database is broken"))
+		}
+	}
+	return &ledgerSource{l.Source(nil), l, to}, nil
+}
+
+type ledgerSource struct {
+	*backuptest.LedgerSource
+	l   *backuptest.Ledger
+	dir string
+}
+
+func (s *ledgerSource) Close() error { return s.l.Close() }
+
+func (s *ledgerSource) Backup(ctx context.Context, r backup.Request, st *backup.Stage) (backup.Result, error) {
+	for {
+		if _, err := os.Stat(filepath.Join(s.dir, "hang")); err != nil {
+			return s.LedgerSource.Backup(ctx, r, st)
+		}
+		if err := os.WriteFile(filepath.Join(s.dir, "hanging"), nil, 0o600); err != nil {
+			return backup.Result{}, err
+		}
+		select {
+		case <-ctx.Done():
+			return backup.Result{}, context.Cause(ctx)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// ledgerCommand is the application as its users see it.
+//
+//	ledger make DIR          a new one
+//	ledger mutate DIR N      commit N transfers
+//	ledger show DIR          print a fingerprint of the state
+//	ledger at DIR TIME       the same of the state at that time
+//	ledger now DIR           print its clock
+//	ledger lose DIR          destroy everything
+func ledgerCommand() {
+	if err := ledger(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "ledger:", err)
+		os.Exit(1)
+	}
+}
+
+func ledger(args []string) (err error) {
+	if len(args) < 2 {
+		return errors.New("want a verb and a directory")
+	}
+	if err := os.MkdirAll(args[1], 0o700); err != nil {
+		return err
+	}
+	l, err := backuptest.OpenLedger(args[1], nil)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, l.Close()) }()
+	switch args[0] {
+	case "make":
+	case "mutate":
+		n, err := strconv.Atoi(args[2])
+		if err != nil {
+			return err
+		}
+		return l.Mutate(n)
+	case "show":
+		fmt.Println(l.Current().Fingerprint())
+	case "at":
+		t, err := time.Parse(time.RFC3339Nano, args[2])
+		if err != nil {
+			return err
+		}
+		fmt.Println(l.At(t).Fingerprint())
+	case "now":
+		fmt.Println(l.Now().UTC().Format(time.RFC3339Nano))
+	case "lose":
+		return l.Lose()
+	default:
+		return fmt.Errorf("no verb %q", args[0])
+	}
+	return nil
+}
+
+// fastClock runs some times faster than the machine's, from a moment of its own.
+type fastClock struct {
+	from, began time.Time
+	factor      float64
+}
+
+// newFastClock reads "2026-11-22T00:00:00Z,3600": a second is an hour.
+func newFastClock(s string) fastClock {
+	var c fastClock
+	for i, b := range []byte(s) {
+		if b == ',' {
+			from, err := time.Parse(time.RFC3339, s[:i])
+			factor, ferr := strconv.ParseFloat(s[i+1:], 64)
+			if err != nil || ferr != nil {
+				panic("OBM_TEST_CLOCK: " + s)
+			}
+			c = fastClock{from: from, began: time.Now(), factor: factor}
+		}
+	}
+	return c
+}
+
+func (c fastClock) Now() time.Time {
+	return c.from.Add(time.Duration(float64(time.Since(c.began)) * c.factor))
+}
+
+func (c fastClock) real(d time.Duration) time.Duration { return time.Duration(float64(d) / c.factor) }
+
+func (c fastClock) NewTimer(d time.Duration) agent.Timer {
+	return fastTimer{time.NewTimer(c.real(d)), c}
+}
+
+type fastTimer struct {
+	*time.Timer
+	c fastClock
+}
+
+func (t fastTimer) C() <-chan time.Time        { return t.Timer.C }
+func (t fastTimer) Reset(d time.Duration) bool { return t.Timer.Reset(t.c.real(d)) }
