@@ -34,7 +34,7 @@ type lines struct{ strings.Builder }
 
 func (l *lines) add(name, value string) {
 	if value != "" {
-		fmt.Fprintf(l, "%s: %s\n", name, value)
+		fmt.Fprintf(&l.Builder, "%s: %s\n", name, value)
 	}
 }
 

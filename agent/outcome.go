@@ -28,22 +28,10 @@ func outcome(ctx context.Context, err error) Outcome {
 		return OutcomeCancelled
 	case errors.Is(err, backup.ErrBusy):
 		return OutcomeBusy
-	case errors.Is(err, backup.ErrRefused), errors.Is(err, backup.ErrExists), errors.Is(err, backup.ErrChainBroken), errors.Is(err, backup.ErrNoBackup), checked(err):
+	case errors.Is(err, backup.ErrRefused), errors.Is(err, backup.ErrExists), errors.Is(err, backup.ErrChainBroken), errors.Is(err, backup.ErrNoBackup):
 		return OutcomeRefused
 	}
 	return OutcomeFailed
-}
-
-// checked reports whether a check before the run said no.
-func checked(err error) bool {
-	var e *backup.Error
-	for errors.As(err, &e) {
-		if e.Op == "check" {
-			return true
-		}
-		err = e.Err
-	}
-	return false
 }
 
 // op is the action in error messages.

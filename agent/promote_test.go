@@ -176,7 +176,7 @@ func TestOutcomes(t *testing.T) {
 		locked.Open = func(context.Context) (backup.Source, error) { return picky{g.ledger.Source(nil)}, nil }
 		r, err = g.agent(t, locked).Backup(t.Context(), "books", backup.Full)
 		require.Error(t, err)
-		assert.Equal(t, agent.OutcomeRefused, r.Outcome, "its check said no: %s", r.Error)
+		assert.Equal(t, agent.OutcomeFailed, r.Outcome, "a check that says no is a backup that was wanted and is not there: %s", r.Error)
 		assert.Equal(t, "grant it", r.Hint)
 
 		refuses := g.job

@@ -24,7 +24,7 @@ const (
 	OutcomeOK        Outcome = "ok"
 	OutcomePartial   Outcome = "partial"   // a backup exists, some items failed
 	OutcomeFailed    Outcome = "failed"    // nothing was gained; in a verify: damage was found
-	OutcomeRefused   Outcome = "refused"   // no plan for that time, or a check or a person said no; nothing was touched
+	OutcomeRefused   Outcome = "refused"   // no plan for that time, or a person said no; nothing was touched
 	OutcomeBusy      Outcome = "busy"      // another run holds the job
 	OutcomeCancelled Outcome = "cancelled" // the context ended
 )

@@ -151,7 +151,11 @@ func (p RestorePlan) writeSteps(b *strings.Builder) {
 	}
 	alignRows(b, rows)
 	if len(rows) > 0 && len(p.Refused) == 0 {
-		fmt.Fprintf(b, "%d steps, %d bytes.\n", len(rows), bytes)
+		steps := "steps"
+		if len(rows) == 1 {
+			steps = "step"
+		}
+		fmt.Fprintf(b, "%d %s, %d bytes.\n", len(rows), steps, bytes)
 	}
 }
 
