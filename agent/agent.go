@@ -79,6 +79,7 @@ func New(o Options) (*Agent, error) {
 	st := newStateStore(o.State, o.Logger)
 	a := &Agent{o: o, state: st, obs: newObserver(o, st), slots: make(chan struct{}, o.Concurrent), memory: make(map[string]*memory)}
 	a.runners = a.newRunners(o.Jobs)
+	a.obs.setDue(a.due)
 	return a, nil
 }
 

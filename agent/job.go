@@ -21,8 +21,9 @@ type Job struct {
 
 	Schedule Schedule
 	Promote  Promotion
-	// Retention says which backups to keep. The zero Policy keeps everything. It is applied after each backup
-	// that was proven, or when Schedule.Prune says so.
+	// Retention says which backups to keep. The zero Policy keeps everything. It is applied after each backup that was proven as far as Policy.MinProof
+	// asks, though some of its items may have failed; or, when Schedule.Prune is set, at those times only. A job whose
+	// runs earn no such proof (Config.Prove, MinProof format) needs Schedule.Prune.
 	Retention backup.Policy
 	// Objective is the recovery point objective: how old the newest proven recovery point of any item may become before it is reported as absent. 0 means no objective.
 	Objective time.Duration
@@ -32,7 +33,10 @@ type Job struct {
 }
 
 // Schedule says when a job does what. A schedule is a cron expression of five fields (minute hour day month weekday), optionally preceded by
-// seconds, or one of @hourly, @daily, @weekly, @monthly, @yearly, @every 90m. An empty one never fires.
+// seconds, or one of @hourly, @daily, @weekly, @monthly, @yearly, @every 90m. An empty one never fires. When both day and weekday are given, either suffices.
+//
+// An hour that the clocks skip in spring is made up for when they have moved on. An hour that comes twice in autumn counts once, except for schedules of every hour.
+// Something that is due while the job is busy starts afterwards, once however often it was due. Of backups due at the same time only the strongest is made.
 type Schedule struct {
 	Full, Differential, Log string
 	Verify, Rehearse        string
@@ -42,7 +46,8 @@ type Schedule struct {
 	Location *time.Location
 	// Jitter delays every start by a random time up to this, so that a fleet does not knock at the same second. Default none.
 	Jitter time.Duration
-	// CatchUp is how late a missed run is still made up for when the agent starts. 0 means 24 hours; negative never.
+	// CatchUp is how late a missed run is still made up for when the agent starts. 0 means 24 hours; negative never. A run that the end of
+	// the agent cancelled counts as missed. Of missed backups the strongest is made up for; a schedule that is new has missed nothing.
 	CatchUp time.Duration
 }
 

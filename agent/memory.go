@@ -17,6 +17,8 @@ type memory struct {
 	application string
 	history     backup.History
 	known       bool // history has been read
+	point       time.Time
+	begun       time.Time
 }
 
 func newMemory() *memory { return &memory{busy: make(chan struct{}, 1)} }
@@ -48,9 +50,10 @@ func (m *memory) describe(d backup.Description) {
 }
 
 func (m *memory) see(h backup.History) {
+	point, begun := recoveryPoint(h)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.history, m.known = h, true
+	m.history, m.known, m.point, m.begun = h, true, point, begun
 }
 
 // seen is the history as it was last read.

@@ -96,75 +96,41 @@ func (a *Agent) Update(jobs []Job) error {
 	if err := joined(validateJobs(jobs, a.now())); err != nil {
 		return err
 	}
+	begun := a.replace(jobs)
+	for job, upTo := range begun {
+		a.state.serve(context.Background(), job, upTo)
+	}
+	return nil
+}
+
+// replace puts runners of other jobs in place and returns the schedules that begin with it.
+func (a *Agent) replace(jobs []Job) (begun map[string]map[string]time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	begun = make(map[string]map[string]time.Time)
 	old := make(map[string]*runner)
 	for _, r := range a.runners {
 		old[r.job.Name] = r
 		r.stop()
 	}
+	a.obs.setJobs(jobs)
 	a.runners = a.newRunners(jobs)
 	for _, r := range a.runners {
 		if before := old[r.job.Name]; before != nil {
-			r.follow(before, a.now())
+			begun[r.job.Name] = r.follow(before, a.now())
 		}
 		if a.running != nil && !a.running.closing {
 			r.start(a.running)
 		}
 	}
-	return nil
+	return begun
 }
 
-// JobStatus is what is known of a job without asking its application.
-type JobStatus struct {
-	Job         string `json:"job"`
-	Application string `json:"application,omitempty"`
-	// Running is the action in progress, or empty.
-	Running Action    `json:"running,omitempty"`
-	Since   time.Time `json:"since,omitzero"`
-	// Next is when each action or kind ("full", "log", "verify", ...) is due.
-	Next map[string]time.Time `json:"next,omitempty"`
-	// Last is the newest record of each action; for backups, of each kind asked for.
-	Last map[string]Record `json:"last,omitempty"`
-	// RecoveryPoint is the newest time that every item can be restored to from proven backups; zero when there is none.
-	RecoveryPoint time.Time `json:"recovery_point,omitzero"`
-	// Absent says that RecoveryPoint is older than the objective.
-	Absent bool `json:"absent,omitempty"`
-}
-
-// Status reports on all jobs, from memory: it makes no contact with target or application. What comes from the target is as it was when the agent
-// last read it: at the start of Run and after each action.
-func (a *Agent) Status() []JobStatus {
-	a.mu.Lock()
-	now := a.now()
-	rs := slices.Clone(a.runners)
-	all := make([]JobStatus, len(rs))
-	for i, r := range rs {
-		all[i] = JobStatus{Job: r.job.Name, Application: r.job.Application, Next: make(map[string]time.Time)}
-		for _, e := range r.entries {
-			all[i].Next[e.key] = e.start
-			if !r.settled {
-				all[i].Next[e.key] = e.table.next(now, now)
-			}
-		}
-	}
-	a.mu.Unlock()
-	for i, r := range rs {
-		all[i].Last = a.state.last(r.job.Name)
-		r.mem.report(&all[i], r.job.Objective, now)
+// due is when each schedule of each job starts next.
+func (a *Agent) due() map[string]map[string]time.Time {
+	all := make(map[string]map[string]time.Time)
+	for _, s := range a.Status() {
+		all[s.Job] = s.Next
 	}
 	return all
-}
-
-// report fills in what is in memory.
-func (m *memory) report(s *JobStatus, objective time.Duration, now time.Time) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	s.Running, s.Since = m.running, m.since
-	if m.application != "" {
-		s.Application = m.application
-	}
-	point, begun := recoveryPoint(m.history)
-	s.RecoveryPoint = point
-	s.Absent = objective > 0 && m.known && now.Sub(begun) > objective
 }

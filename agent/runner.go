@@ -38,20 +38,24 @@ func (a *Agent) newRunners(jobs []Job) []*runner {
 	return rs
 }
 
-// follow takes over the times of the runner before, where the schedule is the same. What is new begins now.
-func (r *runner) follow(old *runner, now time.Time) {
+// follow takes over the times of the runner before, where the schedule is the same or its run is due already. What is new begins now, and is returned.
+func (r *runner) follow(old *runner, now time.Time) (begun map[string]time.Time) {
 	if !old.settled {
-		return
+		return nil
 	}
 	r.settled = true
+	begun = make(map[string]time.Time)
 	for _, e := range r.entries {
 		e.set(e.table.next(now, now), r.job.Schedule.Jitter, false)
+		begun[e.key] = now
 		for _, o := range old.entries {
-			if o.key == e.key && o.table.spec == e.table.spec && o.table.loc.String() == e.table.loc.String() {
+			if o.key == e.key && (o.table.same(e.table) || o.due(now)) {
 				e.at, e.start, e.caughtUp = o.at, o.start, o.caughtUp
+				delete(begun, e.key)
 			}
 		}
 	}
+	return begun
 }
 
 // loop works until ctx ends. Actions run with the context actions, which ends later.
@@ -129,18 +133,12 @@ func (r *runner) settle(ctx context.Context) {
 			continue
 		}
 		madeUp = madeUp || e.action == ActionBackup
-		e.set(late, 0, true)
-		e.start = now
-		if s.Jitter > 0 {
-			e.set(now, s.Jitter, true)
-			e.at = late
-		}
+		e.set(now, s.Jitter, true)
+		e.at = late
 	}
 	r.settled = true
 	r.a.mu.Unlock()
-	if len(served) > 0 {
-		r.a.state.serve(ctx, r.job.Name, served)
-	}
+	r.a.state.serve(ctx, r.job.Name, served)
 }
 
 // anchor is up to when an entry has been seen to: what the state says or, for a backup, the target. A schedule that neither knows is new and begins now; known

@@ -92,6 +92,9 @@ func (s *stateStore) setNotice(ctx context.Context, job, key, value string) {
 
 // serve notes that schedules have been seen to up to the given times. It only ever moves forward.
 func (s *stateStore) serve(ctx context.Context, job string, upTo map[string]time.Time) {
+	if len(upTo) == 0 {
+		return
+	}
 	s.change(ctx, job, func(st *jobState) { st.serve(upTo) })
 }
 
@@ -122,6 +125,7 @@ func (s *stateStore) change(ctx context.Context, job string, fn func(*jobState))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := s.job(job)
+	s.open()
 	if other, err := s.read(job); err == nil {
 		st.merge(other) // a program run by hand may have written since
 	}

@@ -43,6 +43,11 @@ func parseTimetable(spec string, loc *time.Location) (timetable, error) {
 	return t, nil
 }
 
+// same reports whether both come at the same times.
+func (tt timetable) same(other timetable) bool {
+	return tt.spec == other.spec && tt.loc.String() == other.loc.String()
+}
+
 // next returns the first time after t, or the zero time when there is none. @every counts from anchor.
 func (tt timetable) next(anchor, t time.Time) time.Time {
 	if tt.every > 0 {

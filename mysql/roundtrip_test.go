@@ -66,7 +66,7 @@ func TestEverythingSurvives(t *testing.T) {
 	exec1(t, db, "DROP ROLE r1")
 	require.NoError(t, restoreFrom(t.Context(), t, s, st, false))
 	require.Equal(t, before, picture(t, srv, userSchemas(t, db)...))
-	require.Empty(t, sessions(t, db), "sessions left behind")
+	requireNoSessions(t, db)
 
 	// The same by INSERT, as on a server without local_infile, over what is there.
 	exec1(t, db, "SET GLOBAL local_infile=0", "UPDATE zoo.zoo SET f4=0.25 WHERE id=103", "DROP VIEW zoo.v_a", "CREATE TABLE zoo.v_a (id INT)")

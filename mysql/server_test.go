@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -251,6 +252,13 @@ func sessions(t testing.TB, db *sql.DB) []string {
 		}
 	}
 	return out
+}
+
+// requireNoSessions waits for the server to notice that the connections were closed.
+func requireNoSessions(t testing.TB, db *sql.DB) {
+	t.Helper()
+	var left []string
+	require.Eventually(t, func() bool { left = sessions(t, db); return len(left) == 0 }, 30*time.Second, 50*time.Millisecond, "sessions left behind: %v", &left)
 }
 
 func hostname() string {

@@ -122,7 +122,7 @@ func TestCancelLeavesNothing(t *testing.T) {
 		_, err := s.dump(ctx, st, testLog(t))
 		require.ErrorContains(t, err, "operator went home", "cancelled at write %d", after)
 		require.ErrorIs(t, verify(t.Context(), st), backup.ErrCorrupt, "a cut-short dump passes for whole")
-		wctx, stop := context.WithTimeout(t.Context(), 5*time.Second)
+		wctx, stop := context.WithTimeout(t.Context(), 30*time.Second)
 		_, err = db.ExecContext(wctx, "INSERT INTO big.my VALUES (1)")
 		require.NoError(t, err, "a lock was left")
 		_, err = db.ExecContext(wctx, "ALTER TABLE big.t COMMENT='x"+fmt.Sprint(after)+"'")
@@ -130,7 +130,7 @@ func TestCancelLeavesNothing(t *testing.T) {
 		stop()
 		cancel(nil)
 	}
-	require.Eventually(t, func() bool { return len(sessions(t, db)) == 0 }, 10*time.Second, 50*time.Millisecond, "sessions left behind: %v", sessions(t, db))
+	requireNoSessions(t, db)
 }
 
 func TestCancelWhileWaitingForTheLock(t *testing.T) {
@@ -150,7 +150,7 @@ func TestCancelWhileWaitingForTheLock(t *testing.T) {
 	_, err = tx.Exec("UNLOCK TABLES")
 	require.NoError(t, err)
 	require.NoError(t, tx.Rollback())
-	wctx, stop := context.WithTimeout(t.Context(), 5*time.Second)
+	wctx, stop := context.WithTimeout(t.Context(), 30*time.Second)
 	defer stop()
 	_, err = db.ExecContext(wctx, "INSERT INTO big.my VALUES (1)")
 	require.NoError(t, err, "the lock came after the cancel and stayed")

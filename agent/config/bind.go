@@ -255,19 +255,23 @@ func (b *binder) bindStruct(path string, at place, v reflect.Value, extra func(k
 			b.add(at.position(), join(path, f.key), "is missing", "")
 		}
 	}
-	if len(b.problems) > before {
-		return
-	}
-	if c, ok := v.Addr().Interface().(validator); ok {
-		eachError(c.Validate(), func(err error) { b.invalid(path, err) })
+	c, ok := v.Addr().Interface().(validator)
+	whole := len(b.problems) == before
+	if ok && (whole || v.Type().PkgPath() == reflect.TypeFor[Config]().PkgPath()) { // ours can be asked with some fields left at their defaults
+		eachError(c.Validate(), func(err error) { b.invalid(path, whole, err) })
 	}
 }
 
-// invalid reports what a Validate method found.
-func (b *binder) invalid(path string, err error) {
+// invalid reports what a Validate method found. In a section that did not bind whole, what it says of keys that were reported already, or of
+// the section, may only follow from that.
+func (b *binder) invalid(path string, whole bool, err error) {
 	//nolint:errorlint // only what stands outermost names a field of this section
-	if f, ok := err.(*FieldError); ok {
+	f, ok := err.(*FieldError)
+	if ok {
 		path, err = join(path, f.Field), f.Err
+	}
+	if !whole && (!ok || slices.ContainsFunc(b.problems, func(p Problem) bool { return p.Path == path })) {
+		return
 	}
 	b.add(b.at(path), path, err.Error(), backup.Hint(err))
 }
@@ -281,14 +285,17 @@ func (b *binder) unknown(path, key string, at place, fields []structField) {
 	hint := "known here: " + strings.Join(known, ", ")
 	if best := nearest(key, known); best != "" {
 		hint = fmt.Sprintf("did you mean %q?", best)
-	} else if there := elsewhere(key); there != "" && path != there {
-		hint = fmt.Sprintf("it is a key of %s", there)
+	} else if there := elsewhere(key); there != "" {
+		hint = "it belongs " + there
 	}
 	b.add(place{value: at.key}.position(), join(path, key), "unknown key", hint)
 }
 
 // nearest is the word in known that a typing error turns into word; empty when none is near.
 func nearest(word string, known []string) (best string) {
+	if len(word) > 64 {
+		return "" // no typing error
+	}
 	least := len(word)/3 + 2
 	for _, k := range known {
 		if d := levenshtein.ComputeDistance(strings.ToLower(word), k); d < least && d < len(k) {

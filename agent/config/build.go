@@ -30,6 +30,9 @@ type Built struct {
 //
 // Close gives the targets up, when nothing uses the jobs any more.
 func (c *Config) Build(ctx context.Context, jobs ...string) (*Built, error) {
+	if c.from == nil {
+		return nil, &backup.Error{Op: "build jobs", Err: errors.New("the configuration was not made by Load or Parse"), Advice: "a program that has no file fills agent.Job itself"}
+	}
 	b := &builder{Built: Built{config: c, opens: map[string]Open{}}, byURL: map[URL]sink.Target{}, limiters: map[string]*sink.Limiter{}}
 	for _, name := range jobs {
 		if !slices.ContainsFunc(c.Jobs, func(j Job) bool { return j.Name == name }) {
@@ -180,7 +183,7 @@ func (b *builder) sink(ctx context.Context, j *Job) (backup.Sink, error) {
 	}
 	seal, at := b.config.seal(j)
 	o.Compress.Level, o.Plain = seal.Level, seal.Plain
-	keys, _, problems := b.config.from.o.keys(*seal) // without the identity file, what needs it fails with backup.ErrKey
+	keys, problems, _ := b.config.from.o.keys(*seal) // without the identity file, what needs it fails with backup.ErrKey
 	if len(problems) > 0 {
 		return nil, b.located(at, errors.Join(problems...))
 	}
@@ -205,7 +208,7 @@ func uncompressed(s backup.Sink, keys sink.Keys, o sink.SealOptions) backup.Sink
 func (b *builder) open(ctx context.Context, j *Job) (sink.Target, error) {
 	url, at := b.config.sink(j), "sink"
 	if j.Sink != "" {
-		at = join(join("jobs", j.Name), "sink")
+		at = join(jobPath(j.Name), "sink")
 	}
 	if t, ok := b.byURL[url]; ok {
 		return t, nil

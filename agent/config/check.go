@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"github.com/quiesce-go/quiesce/backup"
@@ -19,7 +20,7 @@ func (b *binder) check(c *Config) {
 	b.checkNames(c)
 	for i, n := range c.Notify {
 		for k, name := range n.Jobs {
-			if !b.has(join("jobs", name)) {
+			if !slices.ContainsFunc(c.Jobs, func(j Job) bool { return j.Name == name }) {
 				path := fmt.Sprintf("notify[%d].jobs[%d]", i, k)
 				b.add(b.at(path), path, fmt.Sprintf("there is no job %q", name), likeJob(name, c.Jobs))
 			}
@@ -44,13 +45,13 @@ func likeJob(name string, jobs Jobs) string {
 	return "jobs are: " + strings.Join(names, ", ")
 }
 
-// checkNames refuses names that one target cannot tell apart.
+// checkNames refuses names that some targets cannot tell apart.
 func (b *binder) checkNames(c *Config) {
 	for i, j := range c.Jobs {
 		for _, earlier := range c.Jobs[:i] {
-			if strings.EqualFold(j.Name, earlier.Name) && c.sink(&j) == c.sink(&earlier) {
-				b.add(b.at(join("jobs", j.Name)), join("jobs", j.Name), fmt.Sprintf("differs from %q by case alone, at the same target", earlier.Name),
-					"some file systems take both for one: give it another name")
+			if strings.EqualFold(j.Name, earlier.Name) {
+				b.add(b.at(jobPath(j.Name)), jobPath(j.Name), fmt.Sprintf("differs from %q by case alone", earlier.Name),
+					"some file systems take both for one: give one of them another name")
 			}
 		}
 	}
@@ -66,20 +67,20 @@ func (c *Config) sink(j *Job) URL {
 
 func (c *Config) stage(j *Job) (*Stage, string) {
 	if j.Stage != nil {
-		return j.Stage, join(join("jobs", j.Name), "stage")
+		return j.Stage, join(jobPath(j.Name), "stage")
 	}
 	return c.Stage, "stage"
 }
 
 func (c *Config) seal(j *Job) (*Seal, string) {
 	if j.Seal != nil {
-		return j.Seal, join(join("jobs", j.Name), "seal")
+		return j.Seal, join(jobPath(j.Name), "seal")
 	}
 	return &c.Seal, "seal"
 }
 
 func (b *binder) checkJob(c *Config, j *Job, keys map[string]sealKeys) {
-	path := join("jobs", j.Name)
+	path := jobPath(j.Name)
 	if !b.has("sink") && !b.has(join(path, "sink")) {
 		b.add(b.at(path), join(path, "sink"), "is missing", `name the target in "sink", at the top of the file for all jobs or here`)
 	}
@@ -105,7 +106,7 @@ func (b *binder) checkJob(c *Config, j *Job, keys map[string]sealKeys) {
 	}
 	if s.Prune != "" && j.Retention.keepsAll() && !b.has(join(path, "retention")) {
 		at := join(path, "schedule.prune")
-		b.warn(b.at(at), at, "there is no retention, so nothing is ever removed", "add retention, such as {window: 14d}")
+		b.add(b.at(at), at, "prunes are scheduled, but without a retention they would remove nothing", "add retention, such as {window: 14d}")
 	}
 }
 
@@ -153,7 +154,7 @@ func (b *binder) checkKeys(c *Config, j *Job, path string, read map[string]sealK
 	none := len(k.keys.Recipients) == 0 && !b.has(join(at, "recipients")) && !b.has(join(at, "recipients_file")) && !b.has(join(at, "plain"))
 	if none && !c.ReadOnly && (j.Schedule.backups() || !b.has(join(at, "identity_file"))) {
 		b.add(b.at(at), join(at, "recipients"), "is missing: without a recipient nothing can be encrypted",
-			"make a pair of keys (age-keygen, or keygen of this program) and write its public half, age1..., here; plain: true stores without encryption")
+			"make a pair of keys (age-keygen, or keygen of this program) and write its public half, age1..., into recipients; plain: true stores without encryption")
 	}
 	if b.has(join(at, "identity_file")) {
 		return
@@ -175,9 +176,9 @@ func (b *binder) checkKeys(c *Config, j *Job, path string, read map[string]sealK
 
 func (b *binder) readKeys(s *Seal, path string) sealKeys {
 	before := len(b.problems)
-	keys, absent, problems := b.o.keys(*s)
+	keys, problems, absent := b.o.keys(*s)
 	for _, err := range problems {
-		b.invalid(path, err)
+		b.invalid(path, true, err)
 	}
 	if s.Recipients != nil && len(s.Recipients) == 0 {
 		b.add(b.at(join(path, "recipients")), join(path, "recipients"), "is an empty list", "write at least one age1... key")

@@ -68,23 +68,21 @@ func keysOf(path string, t reflect.Type) (list []string) {
 	return list
 }
 
-// elsewhere is the one section that has a key of that name; empty when there is none, or several.
-func elsewhere(key string) (section string) {
+// elsewhere says where a key of that name belongs; empty when there is none, or too many to help.
+func elsewhere(key string) string {
+	var places []string
 	for _, k := range keys() {
-		above, last := "", k
+		above, last := "at the top of the file", k
 		if i := strings.LastIndexByte(k, '.'); i >= 0 {
-			above, last = k[:i], k[i+1:]
+			above, last = "in "+k[:i], k[i+1:]
 		}
-		if above == "" {
-			above = "the top of the file"
+		if last == key && !strings.HasPrefix(k, "defaults.") && !strings.HasPrefix(above, "in jobs.NAME.transfer") && !strings.HasPrefix(above, "in jobs.NAME.seal") &&
+			!strings.HasPrefix(above, "in jobs.NAME.stage") {
+			places = append(places, above)
 		}
-		if last != key || strings.HasPrefix(above, "defaults") {
-			continue
-		}
-		if section != "" && section != above {
-			return ""
-		}
-		section = above
 	}
-	return section
+	if len(places) > 2 {
+		return ""
+	}
+	return strings.Join(places, " or ")
 }

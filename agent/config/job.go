@@ -1,8 +1,11 @@
 package config
 
 import (
+	"errors"
+	"path/filepath"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -98,7 +101,18 @@ type Retention struct {
 func (r *Retention) Defaults() { r.MinProof = backup.ProofBytes }
 
 // Validate implements the rules of single keys.
-func (r *Retention) Validate() error { return r.policy().Validate() }
+func (r *Retention) Validate() error {
+	var errs []error
+	for _, n := range []struct {
+		key   string
+		value int
+	}{{"last", r.Last}, {"hourly", r.Hourly}, {"daily", r.Daily}, {"weekly", r.Weekly}, {"monthly", r.Monthly}, {"yearly", r.Yearly}} {
+		if n.value < 0 {
+			errs = append(errs, field(n.key, "", "%d is negative", n.value))
+		}
+	}
+	return errors.Join(errs...)
+}
 
 // policy is the retention as package backup has it.
 func (r Retention) policy() backup.Policy {
@@ -173,9 +187,9 @@ type Hooks struct {
 
 // Command is a program to run, without a shell. In the file it is a list of words, or a mapping with these keys.
 type Command struct {
-	// Run is the program and its arguments. Required.
+	// Run is the program and its arguments. Required. A program with a slash in it is a Path, one without is sought in PATH.
 	Run []string `yaml:"run" config:"required"`
-	// Timeout ends it. Default 5m.
+	// Timeout ends it. Default 10m.
 	Timeout Duration `yaml:"timeout"`
 	// Dir is where it runs. Default where this program was started.
 	Dir Path `yaml:"dir,omitempty"`
@@ -184,7 +198,7 @@ type Command struct {
 }
 
 // Defaults fills the defaults in.
-func (c *Command) Defaults() { c.Timeout = Duration(5 * time.Minute) }
+func (c *Command) Defaults() { c.Timeout = Duration(10 * time.Minute) }
 
 func (c *Command) bindNode(b *binder, path string, at place) {
 	switch at.value.Kind {
@@ -197,15 +211,18 @@ func (c *Command) bindNode(b *binder, path string, at place) {
 			`write ["/usr/bin/program", "argument"]; for a shell ["/bin/sh", "-c", "..."]`)
 		return
 	}
+	if len(c.Run) > 0 && strings.ContainsAny(c.Run[0], `/`+string(filepath.Separator)) && !filepath.IsAbs(c.Run[0]) {
+		c.Run[0] = filepath.Join(b.dir, c.Run[0])
+	}
 	if c.Timeout <= 0 {
-		b.add(b.at(join(path, "timeout")), join(path, "timeout"), "a command without time never runs", "leave it out for 5m")
+		b.add(b.at(join(path, "timeout")), join(path, "timeout"), "a command without time never runs", "leave it out for 10m")
 	}
 	if c.Run != nil && (len(c.Run) == 0 || c.Run[0] == "") {
 		b.add(at.position(), path, "names no program", `write ["/usr/bin/program", "argument"]`)
 	}
 	for name := range c.Env {
 		if name == "" || strings.ContainsAny(name, "=\x00") {
-			b.add(b.at(join(join(path, "env"), name)), join(path, "env"), "is not a name of an environment variable", "")
+			b.add(b.at(join(join(path, "env"), name)), join(join(path, "env"), name), "is not a name of an environment variable", "")
 		}
 	}
 }
@@ -220,13 +237,21 @@ func (j *Jobs) bindNode(b *binder, path string, at place) {
 	}
 	b.each(path, at.value, func(name string, p place) {
 		if err := backup.ValidJob(name); err != nil {
-			b.add(place{value: p.key}.position(), join(path, name), err.Error(), "")
+			b.add(place{value: p.key}.position(), jobPath(name), err.Error(), "")
 		}
 		job := Job{Name: name}
 		fill(valueOf(&job))
-		b.bindJob(join(path, name), p, &job)
+		b.bindJob(jobPath(name), p, &job)
 		*j = append(*j, job)
 	})
+}
+
+// jobPath is the path of a job's section. A name with a dot in it is quoted, so that it cannot be taken for a key of another job.
+func jobPath(name string) string {
+	if strings.ContainsAny(name, ".[\"") {
+		name = strconv.Quote(name)
+	}
+	return "jobs." + name
 }
 
 // bindJob binds one job with what fills it, and its application's section.
@@ -245,7 +270,7 @@ func (b *binder) bindJob(path string, at place, job *Job) {
 		whole = filled(whole, &yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{key, b.transfer}}, 2)
 	}
 	name := ""
-	if n := lookup(at.value, "application"); n != nil && n.Kind == yaml.ScalarNode {
+	if n := lookup(at.value, "application"); n != nil && n.Kind == yaml.ScalarNode && n.ShortTag() == "!!str" {
 		name = n.Value
 	}
 	app, known := b.registry[name]

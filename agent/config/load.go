@@ -97,7 +97,7 @@ func parse(name string, text []byte, o Options) (*Config, *binder, error) {
 }
 
 // keys reads the keys of a seal. problems are about the keys as the file gives them; absent is set when the identity file cannot be read.
-func (o Options) keys(s Seal) (keys sink.Keys, absent error, problems []error) {
+func (o Options) keys(s Seal) (keys sink.Keys, problems []error, absent error) {
 	add := func(k sink.Keys, err error, key string) {
 		if err != nil {
 			problems = append(problems, &FieldError{Field: key, Err: err})
@@ -123,10 +123,10 @@ func (o Options) keys(s Seal) (keys sink.Keys, absent error, problems []error) {
 	if s.IdentityFile != "" {
 		text, err := o.ReadFile(string(s.IdentityFile))
 		if err != nil {
-			return keys, err, problems
+			return keys, problems, err
 		}
 		k, err := sink.Identities(string(text))
 		add(k, err, "identity_file")
 	}
-	return keys, nil, problems
+	return keys, problems, nil
 }

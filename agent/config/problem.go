@@ -91,7 +91,7 @@ func eachError(err error, f func(error)) {
 // tidy sorts problems by their place and leaves out what is said twice of one place, as it happens to what many jobs take from the defaults.
 func tidy(all []Problem) []Problem {
 	slices.SortStableFunc(all, func(a, b Problem) int {
-		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column), cmp.Compare(ofJob(a), ofJob(b)))
 	})
 	type saying struct {
 		line, column int
@@ -104,4 +104,12 @@ func tidy(all []Problem) []Problem {
 		seen[s] = true
 		return twice
 	})
+}
+
+// ofJob is 1 for what a job has, and 0 for the section it may come from.
+func ofJob(p Problem) int {
+	if strings.HasPrefix(p.Path, "jobs.") {
+		return 1
+	}
+	return 0
 }

@@ -18,19 +18,23 @@ const redacted = "[redacted]"
 //	dsn: {file: secrets/shop.dsn}   the content of a file, without the line break at its end
 //
 // However a Secret, or what holds one, is printed, logged or marshalled, the text does not appear; a name of a variable or file does in YAML.
-type Secret struct{ s *secret } // a pointer, since fmt looks into the unexported fields of others without asking any method
+type Secret struct{ s *secret }
 
-type secret struct{ text, env, file string }
+// secret holds the text behind a second pointer: fmt looks into the unexported fields of others without asking any method, and follows one.
+type secret struct {
+	text      *string
+	env, file string
+}
 
 // NewSecret makes a Secret of a text.
-func NewSecret(text string) Secret { return Secret{&secret{text: text}} }
+func NewSecret(text string) Secret { return Secret{&secret{text: &text}} }
 
 // Reveal returns the text. It is empty for the zero Secret.
 func (s Secret) Reveal() string {
 	if s.s == nil {
 		return ""
 	}
-	return s.s.text
+	return *s.s.text
 }
 
 // IsZero reports whether no secret was given.
@@ -124,5 +128,5 @@ func (s *Secret) bindSource(b *binder, path string, at place) {
 		b.add(at.position(), path, "the secret is empty", "put it into the variable or the file")
 		return
 	}
-	*s = Secret{&secret{text: text, env: from.Env, file: string(from.File)}}
+	*s = Secret{&secret{text: &text, env: from.Env, file: string(from.File)}}
 }

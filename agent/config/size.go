@@ -74,7 +74,8 @@ func (s Size) String() string {
 		if int64(s)%u.bytes != 0 || u.bytes == 1 {
 			continue
 		}
-		if t := strconv.FormatInt(int64(s)/u.bytes, 10) + u.name; len(t) < len(best) {
+		t := strconv.FormatInt(int64(s)/u.bytes, 10) + u.name
+		if len(t) < len(best) || len(t) == len(best) && bareNumber.MatchString(best) {
 			best = t
 		}
 	}

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
+	"filippo.io/age"
 	"github.com/stretchr/testify/require"
 
 	"github.com/quiesce-go/quiesce/agent/config"
@@ -70,10 +73,18 @@ func registry() config.Registry {
 	}
 }
 
-const (
-	recipient = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
-	password  = "hunter2-in-the-clear"
-)
+const password = "hunter2-in-the-clear"
+
+// recipient and identity are two halves of a pair made for this run of the tests.
+var recipient, identity = pair()
+
+func pair() (string, string) {
+	id, err := age.GenerateX25519Identity()
+	if err != nil {
+		panic(err)
+	}
+	return id.Recipient().String(), id.String()
+}
 
 // options know the variables and files that tests refer to.
 func options(files map[string]string) config.Options {
@@ -84,6 +95,7 @@ func options(files map[string]string) config.Options {
 			return v, ok
 		},
 		ReadFile: func(path string) ([]byte, error) {
+			path = filepath.ToSlash(strings.TrimPrefix(path, filepath.VolumeName(path)))
 			text, ok := files[path]
 			if !ok {
 				return nil, &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}

@@ -61,19 +61,30 @@ func (b *binder) read(text []byte) *yaml.Node {
 	return doc.Content[0]
 }
 
-var errorLine = regexp.MustCompile(`^line (\d+): `)
+var (
+	errorLine  = regexp.MustCompile(`^line (\d+): `)
+	lostAnchor = regexp.MustCompile(`^unknown anchor '(.*)' referenced`)
+	// beginning is what go.yaml.in/yaml/v3 says with the number of the line before that on which the section begins it failed in.
+	beginning = regexp.MustCompile(`^did not find expected (',' or|key$|node content$|'-' indicator$)`)
+)
 
-// syntax reports what the YAML parser says. It counts some lines from the beginning of what it was in.
+// syntax reports what the YAML parser says.
 func (b *binder) syntax(text []byte, err error) {
 	message, line := strings.TrimPrefix(err.Error(), "yaml: "), 1
 	if m := errorLine.FindStringSubmatch(message); m != nil {
 		line, _ = strconv.Atoi(m[1])
 		message = message[len(m[0]):]
+	} else if m := lostAnchor.FindStringSubmatch(message); m != nil {
+		line = 1 + bytes.Count(text[:max(bytes.Index(text, []byte("*"+m[1])), 0)], []byte("\n"))
 	} else if i := bytes.IndexFunc(text, func(r rune) bool { return r < ' ' && !strings.ContainsRune("\t\r\n", r) || r == 0x7f }); i >= 0 {
 		line = 1 + bytes.Count(text[:i], []byte("\n"))
 	}
-	line = min(max(line, 1), 1+bytes.Count(text, []byte("\n")))
 	hint := "check the indentation and the quotes on this line and the one above"
+	if beginning.MatchString(message) {
+		line++
+		hint = "check the indentation, the quotes and the brackets of what begins on this line"
+	}
+	line = min(max(line, 1), 1+bytes.Count(text, []byte("\n")))
 	if bytes.Contains(text, []byte("\n\t")) {
 		hint = "indent with spaces: YAML does not take tabs"
 	}

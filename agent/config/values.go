@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -38,6 +39,9 @@ func (p *Path) bindNode(b *binder, path string, at place) {
 // URL is a target, such as s3://backups?region=eu-west-1 or file:///var/backups; see sink.Open.
 type URL string
 
+// drive is the beginning of a path on Windows.
+var drive = regexp.MustCompile(`^[A-Za-z]:[\\/]`)
+
 func (u *URL) bindNode(b *binder, path string, at place) {
 	s, ok := b.word(path, at, "a URL")
 	if !ok {
@@ -47,7 +51,10 @@ func (u *URL) bindNode(b *binder, path string, at place) {
 	switch {
 	case err != nil || len(p.Scheme) < 2: // C:\backups has a scheme of one letter
 		hint := "write a bucket's URL such as s3://backups?region=eu-west-1, or file:///path"
-		if s != "" && err == nil {
+		switch {
+		case drive.MatchString(s):
+			hint = "for this directory write file:///" + strings.ReplaceAll(s, `\`, "/")
+		case s != "" && err == nil:
 			hint = "for this directory write " + b.fileURL(s)
 		}
 		b.add(at.position(), path, "is not a URL with a scheme", hint)
@@ -76,7 +83,7 @@ func (b *binder) fileURL(path string) string {
 }
 
 // Cron is when something happens: five fields (minute hour day month weekday), optionally preceded by seconds, or one of @hourly, @daily,
-// @weekly, @monthly, @yearly, @every 90m. Empty means never.
+// @weekly, @monthly, @yearly, @every 90m. A day and a weekday that are both given each suffice, as in crontab. Empty means never.
 type Cron string
 
 // UnmarshalText implements encoding.TextUnmarshaler. An expression that no date fulfils is refused.
@@ -89,7 +96,7 @@ func (c *Cron) UnmarshalText(text []byte) error {
 	if strings.HasPrefix(s, "TZ=") || strings.HasPrefix(s, "CRON_TZ=") {
 		return &advised{"a schedule names no time zone of its own", "use schedule.timezone"}
 	}
-	p, err := cron.TryNewParser(cron.SecondOptional | cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.Descriptor)
+	p, err := cron.TryNewParser(cron.SecondOptional | cron.Minute | cron.Hour | cron.Dom | cron.Month | cron.Dow | cron.Descriptor | cron.DowOrDom)
 	if err != nil {
 		return err
 	}

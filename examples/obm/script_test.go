@@ -5,13 +5,17 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	_ "github.com/go-sql-driver/mysql"
@@ -29,15 +33,32 @@ func runCode(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
-	err = ts.Exec(args[1], args[2:]...)
-	got := 0
-	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
-		got = exit.ExitCode()
-	} else {
-		ts.Check(err)
-	}
-	if got != want {
+	if got := exitOf(ts, args[1:]); got != want {
 		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+func exitOf(ts *testscript.TestScript, args []string) int {
+	err := ts.Exec(args[0], args[1:]...)
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		return exit.ExitCode()
+	}
+	ts.Check(err)
+	return 0
+}
+
+// untilFree is "untilfree command...": repeat a command as long as it exits with 5, busy; then it must succeed.
+func untilFree(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 1 {
+		ts.Fatalf("usage: untilfree command [args...]")
+	}
+	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+		switch got := exitOf(ts, args); {
+		case got == 0:
+			return
+		case got != 5 || time.Now().After(end):
+			ts.Fatalf("exit code %d, want 0", got)
+		}
 	}
 }
 
@@ -82,16 +103,21 @@ func freePort(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(l.Close())
 }
 
-// mariadb is "mariadb NAME": start a private server for the script and set NAME to its DSN. Where none is installed the script is skipped.
+// condition knows "mariadb": a server is installed, or has to be.
+func condition(name string) (bool, error) {
+	if name != "mariadb" {
+		return false, fmt.Errorf("no condition %q", name)
+	}
+	_, err := dbserver.Find()
+	return err == nil || os.Getenv("QUIESCE_MYSQL_REQUIRED") != "", nil
+}
+
+// mariadb is "mariadb NAME": start a private server for the script and set NAME to its DSN.
 func mariadb(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: mariadb NAME")
 	}
 	s, err := dbserver.Start(context.Background(), &dbserver.Options{Binlog: true})
-	if errors.Is(err, dbserver.ErrNotInstalled) && os.Getenv("QUIESCE_MYSQL_REQUIRED") == "" {
-		ts.Setenv("SKIP", err.Error())
-		return
-	}
 	ts.Check(err)
 	ts.Defer(func() {
 		if err := s.Stop(); err != nil {
@@ -150,4 +176,45 @@ func expand(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	text := os.Expand(ts.ReadFile(args[0]), ts.Getenv)
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(text), 0o600))
+}
+
+// spoil is "spoil FILE OLD NEW": put NEW in place of the first OLD in a file.
+func spoil(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: spoil FILE OLD NEW")
+	}
+	text := ts.ReadFile(args[0])
+	if !strings.Contains(text, args[1]) {
+		ts.Fatalf("%s does not hold %q", args[0], args[1])
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.Replace(text, args[1], args[2], 1)), 0o600))
+}
+
+// hangUp is "hangup": send SIGHUP to what runs in the background.
+func hangUp(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: hangup")
+	}
+	for _, cmd := range ts.BackgroundCmds() {
+		ts.Check(cmd.Process.Signal(syscall.SIGHUP))
+	}
+}
+
+// get is "get URL": ask a server of this machine, as soon as it serves, and write the answer to a file named answer.
+func get(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: get URL")
+	}
+	res, err := http.Get(args[0])
+	for end := time.Now().Add(patience); err != nil && time.Now().Before(end); res, err = http.Get(args[0]) {
+		time.Sleep(50 * time.Millisecond)
+	}
+	ts.Check(err)
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	ts.Check(err)
+	if res.StatusCode != http.StatusOK {
+		ts.Fatalf("%s: %s", res.Status, body)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs("answer"), body, 0o600))
 }

@@ -106,6 +106,8 @@ func (p *Program) hint(err error) string {
 		return "the backup is good for the other items; see to the ones named and take another"
 	case errors.Is(err, backup.ErrExists):
 		return "--overwrite replaces what is there; --item NAME --as OTHER restores beside it"
+	case exitCode(err) == exitRefused:
+		return "nothing was touched; see to what the message names and try again"
 	}
 	return fmt.Sprintf("%s check tells whether target, stage and application can be reached; -v tells more", p.name())
 }

@@ -139,6 +139,32 @@ func sumOf(name string) (sum, error) {
 	return sum{Bytes: n, CRC: fmt.Sprintf("%08x", h.Sum32())}, err
 }
 
+// mysqlScript is a definition: table.sql, accounts.sql and the like.
+type mysqlScript struct{}
+
+const scriptIntro = "-- quiesce: "
+
+func (mysqlScript) Type() string { return "MySQL dump definition" }
+
+func (mysqlScript) Match(head []byte, _ int64) bool {
+	return bytes.HasPrefix(head, []byte(scriptIntro))
+}
+
+func (mysqlScript) Inspect(_ context.Context, f *os.File) (Report, error) {
+	var r Report
+	text, err := io.ReadAll(io.LimitReader(f, maxDocument+1))
+	if err != nil {
+		return r, err
+	}
+	what, rest, whole := bytes.Cut(text[len(scriptIntro):], []byte("\n"))
+	r.Details = map[string]any{"of": string(what), "bytes": len(text)}
+	// Accounts may be none; every other script has its one statement.
+	if !whole || !bytes.HasSuffix(text, []byte("\n")) || !bytes.Contains(rest, []byte("CREATE ")) && filepath.Base(f.Name()) != "accounts.sql" {
+		r.problem("it was cut short")
+	}
+	return r, nil
+}
+
 // mysqlChunk is data.00001.tsv. It has no magic number, so it is recognised by what its format demands of every line, and only
 // where there are several columns.
 type mysqlChunk struct{}

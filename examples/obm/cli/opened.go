@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -24,6 +25,9 @@ type opened struct {
 // load reads and checks the configuration file.
 func (in *invocation) load() (*config.Config, error) {
 	cfg, err := config.Load(in.file, config.Options{Registry: in.Applications, Sink: in.Sink, LookupEnv: in.env})
+	if problems := (*config.Problems)(nil); errors.As(err, &problems) {
+		return nil, usagef("each line names the place and what belongs there; "+in.name()+" config tries again", "what is wrong with the configuration:\n%w", err)
+	}
 	if err != nil {
 		return nil, usage(err)
 	}
