@@ -50,7 +50,7 @@ func TestKilledBackupOfServer(t *testing.T) {
 	for _, stmt := range []string{
 		"CREATE USER quiesce IDENTIFIED BY 'secret'", "GRANT ALL ON *.* TO quiesce",
 		"CREATE DATABASE shop", "CREATE TABLE shop.orders (id INT PRIMARY KEY, what VARCHAR(100))",
-		"INSERT INTO shop.orders SELECT seq, CONCAT(MD5(seq), SHA1(seq)) FROM seq_1_to_60000",
+		"INSERT INTO shop.orders SELECT seq, CONCAT(MD5(seq), SHA1(seq)) FROM shop.seq_1_to_60000",
 	} {
 		_, err := db.ExecContext(t.Context(), stmt)
 		require.NoError(t, err, stmt)
@@ -99,6 +99,7 @@ func TestKilledBackupOfServer(t *testing.T) {
 		code, log := obm("backup", job)
 		for end := time.Now().Add(patience); code == 5 && time.Now().Before(end); code, log = obm("backup", job) {
 			busy++
+			time.Sleep(100 * time.Millisecond)
 		}
 		require.Zero(t, code, "%s", log)
 		code, log = obm("verify", job, "--level", "format")
