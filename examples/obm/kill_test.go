@@ -309,7 +309,7 @@ func (w *killWorld) damageState(t *testing.T) {
 // lives starts the program as after a reboot and has it make a backup.
 func (w *killWorld) lives(t *testing.T) {
 	begun := time.Now()
-	busy := false
+	var busy bool
 	if w.command == "run" {
 		busy = w.agentLives(t)
 	} else {
