@@ -20,7 +20,9 @@ type Timer interface {
 
 type machineClock struct{}
 
-func (machineClock) Now() time.Time                 { return time.Now() }
+//nolint:forbidigo // this is the machine's clock, the default of Options.Clock
+func (machineClock) Now() time.Time { return time.Now() }
+
 func (machineClock) NewTimer(d time.Duration) Timer { return machineTimer{time.NewTimer(d)} }
 
 type machineTimer struct{ *time.Timer }

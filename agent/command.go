@@ -73,13 +73,22 @@ func (c Command) validate() error {
 
 func environment(r Record) (env []string) {
 	for _, v := range [][2]string{{"JOB", r.Job}, {"ACTION", string(r.Action)}, {"OUTCOME", string(r.Outcome)}, {"KIND", string(r.Kind)},
-		{"ID", string(r.ID)}, {"ERROR", strings.ReplaceAll(r.Error, "\x00", "")}} {
+		{"ID", string(r.ID)}, {"ERROR", short(r.Error)}} {
 		if v[1] != "" {
 			env = append(env, "QUIESCE_"+v[0]+"="+v[1])
 		}
 	}
 	return env
 }
+
+// short makes a text fit for an environment, which systems bound.
+func short(text string) string {
+	text = strings.ReplaceAll(text, "\x00", "")
+	return strings.ToValidUTF8(text[:min(len(text), envSize)], "")
+}
+
+// envSize is how much of an error goes into the environment; the record on standard input has all of it.
+const envSize = 4 << 10
 
 // tailSize is how much of a program's output is kept for an error.
 const tailSize = 2 << 10

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -16,7 +17,8 @@ type memory struct {
 	since       time.Time
 	application string
 	history     backup.History
-	known       bool // history has been read
+	known       bool      // history has been read
+	read        time.Time // when
 	point       time.Time
 	begun       time.Time
 }
@@ -49,11 +51,33 @@ func (m *memory) describe(d backup.Description) {
 	m.application = d.Application
 }
 
-func (m *memory) see(h backup.History) {
+// see keeps a history that was read at the target.
+func (m *memory) see(h backup.History, now time.Time) {
+	m.keep(h, func() { m.known, m.read = true, now })
+}
+
+// add keeps a backup that was just made, which saves reading the history for it.
+func (m *memory) add(b *backup.Manifest) backup.History {
+	h := append(slices.Clip(m.seen()), backup.Backup{Manifest: *b, Proof: b.Proof})
+	m.keep(h, func() {})
+	return h
+}
+
+func (m *memory) keep(h backup.History, also func()) {
 	point, begun := recoveryPoint(h)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.history, m.known, m.point, m.begun = h, true, point, begun
+	m.history, m.point, m.begun = h, point, begun
+	also()
+}
+
+// recent reports whether the history was read less than an hour ago. Reading takes a request for each backup, and what others do to the target
+// meanwhile is looked at by the pipeline itself whenever it matters.
+func (m *memory) recent(now time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	age := now.Sub(m.read)
+	return m.known && age >= 0 && age < time.Hour
 }
 
 // seen is the history as it was last read.

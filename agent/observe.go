@@ -84,10 +84,12 @@ func (o *observer) setJobs(jobs []Job) {
 	names := make([]string, len(jobs))
 	for i := range jobs {
 		names[i] = jobs[i].Name
-		if v := old[jobs[i].Name]; v != nil {
-			o.jobs[v.name] = v
+		v := old[names[i]]
+		if v == nil {
+			v = newView(&jobs[i])
 		}
-		o.view(&jobs[i])
+		v.configure(&jobs[i])
+		o.jobs[v.name] = v
 	}
 	o.board.setJobs(names)
 	o.signal()
@@ -100,29 +102,34 @@ func (o *observer) setDue(due func() map[string]map[string]time.Time) {
 	o.due = due
 }
 
-// view returns what is kept of job, as it is configured now. It reads no state: New does not. The caller holds o.mu.
-func (o *observer) view(job *Job) *jobView {
-	v := o.jobs[job.Name]
-	if v == nil {
-		v = &jobView{name: job.Name, success: map[runKey]time.Time{}, failed: map[runKey]bool{}}
-		o.jobs[job.Name] = v
+// newView is what is known of a job from its configuration. It reads no state: New does not.
+func newView(job *Job) *jobView {
+	v := &jobView{name: job.Name, success: map[runKey]time.Time{}, failed: map[runKey]bool{}}
+	v.configure(job)
+	return v
+}
+
+// configure takes over what the configuration says. A run that began under the one before must not bring that back, so only setJobs calls it.
+func (v *jobView) configure(job *Job) {
+	v.objective, v.upkeep = job.Objective, nil
+	if job.Schedule.Verify != "" {
+		v.upkeep = append(v.upkeep, ActionVerify)
 	}
-	v.objective = job.Objective
-	v.upkeep = v.upkeep[:0]
-	for act, when := range map[Action]string{ActionVerify: job.Schedule.Verify, ActionRehearse: job.Schedule.Rehearse} {
-		if when != "" {
-			v.upkeep = append(v.upkeep, act)
-		}
+	if job.Schedule.Rehearse != "" {
+		v.upkeep = append(v.upkeep, ActionRehearse)
 	}
 	if job.Application != "" {
 		v.application = job.Application
 	}
-	return v
 }
 
-// met returns the view of a job that something happens to, with what is remembered of it. The caller holds o.mu.
+// met returns the view of a job that something happens to, with what is remembered of it. For a job that was taken out of the
+// configuration while its last action goes on, it is a view that nobody collects. The caller holds o.mu.
 func (o *observer) met(job *Job) *jobView {
-	v := o.view(job)
+	v := o.jobs[job.Name]
+	if v == nil {
+		v = newView(job)
+	}
 	o.recall(v)
 	return v
 }

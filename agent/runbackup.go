@@ -23,9 +23,12 @@ func (t *turn) promote(ctx context.Context) error {
 	if _, err := backup.ParseKind(string(t.rec.Asked)); err != nil {
 		return t.fail("back up", err)
 	}
-	h, err := t.history(ctx)
-	if err != nil {
-		return err
+	h := t.mem.seen()
+	if !t.mem.recent(t.rec.Started) {
+		var err error
+		if h, err = t.history(ctx); err != nil {
+			return err
+		}
 	}
 	if why := promotion(t.job, h, t.rec.Started); why != "" {
 		t.rec.Kind, t.rec.Reason = backup.Full, why
@@ -53,6 +56,10 @@ func (t *turn) ship(ctx context.Context) error {
 	}
 	t.rec.ID, t.rec.Proof, t.rec.Items = m.ID, &m.Proof, m.Items
 	t.rec.Bytes, t.rec.StoredBytes, t.rec.Parts = m.Bytes, m.StoredBytes, m.Parts
+	if t.mem.recent(t.a.now()) {
+		t.fresh = true
+		t.a.obs.seen(t.job, t.mem.add(m))
+	}
 	if t.job.Schedule.Prune == "" && !keepsAll(t.job.Retention) && m.Proof >= needed(t.job.Retention) {
 		t.retain(ctx, p)
 	}
@@ -69,7 +76,11 @@ func needed(p backup.Policy) backup.Proof {
 
 // retain applies the retention after a proven backup. Whatever goes wrong is a warning: the backup is good.
 func (t *turn) retain(ctx context.Context, p *backup.Pipeline) {
-	h, err := t.history(ctx)
+	var err error
+	h := t.mem.seen()
+	if !t.fresh {
+		h, err = t.history(ctx)
+	}
 	if err == nil && len(h.PlanPrune(t.job.Retention, t.a.now()).Remove) > 0 {
 		t.fresh = false
 		t.rec.Pruned, err = p.Prune(ctx, t.job.Retention)

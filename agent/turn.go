@@ -158,7 +158,7 @@ func (t *turn) history(ctx context.Context) (h backup.History, err error) {
 		return nil, t.fail("read the history of", err)
 	}
 	t.fresh = true
-	t.mem.see(h)
+	t.mem.see(h, t.a.now())
 	t.a.obs.seen(t.job, h)
 	return h, nil
 }

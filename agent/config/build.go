@@ -33,7 +33,7 @@ func (c *Config) Build(ctx context.Context, jobs ...string) (*Built, error) {
 	if c.from == nil {
 		return nil, &backup.Error{Op: "build jobs", Err: errors.New("the configuration was not made by Load or Parse"), Advice: "a program that has no file fills agent.Job itself"}
 	}
-	b := &builder{Built: Built{config: c, opens: map[string]Open{}}, byURL: map[URL]sink.Target{}, limiters: map[string]*sink.Limiter{}}
+	b := newBuilder(c)
 	for _, name := range jobs {
 		if !slices.ContainsFunc(c.Jobs, func(j Job) bool { return j.Name == name }) {
 			return nil, &backup.Error{Op: "build jobs", Artifact: name, Err: errors.New("no such job"), Advice: likeJob(name, c.Jobs)}
@@ -90,6 +90,10 @@ type builder struct {
 	Built
 	byURL    map[URL]sink.Target
 	limiters map[string]*sink.Limiter
+}
+
+func newBuilder(c *Config) *builder {
+	return &builder{Built: Built{config: c, opens: map[string]Open{}}, byURL: map[URL]sink.Target{}, limiters: map[string]*sink.Limiter{}}
 }
 
 func (b *builder) job(ctx context.Context, j *Job) error {
@@ -171,18 +175,11 @@ func (b *builder) sink(ctx context.Context, j *Job) (backup.Sink, error) {
 	if b.config.ReadOnly {
 		s = sink.ReadOnly(s)
 	}
-	o := sink.SealOptions{}
-	if t := j.Transfer.Throttle; t != nil {
-		if o.Throttle, err = b.limiter(*t); err != nil {
-			return nil, err
-		}
-	}
-	o.Retry.Patience = j.Transfer.Retry.std()
-	if j.Transfer.Retry == 0 {
-		o.Retry.Tries = 1
-	}
 	seal, at := b.config.seal(j)
-	o.Compress.Level, o.Plain = seal.Level, seal.Plain
+	o, err := b.layers(j, seal)
+	if err != nil {
+		return nil, err
+	}
 	keys, problems, _ := b.config.from.o.keys(*seal) // without the identity file, what needs it fails with backup.ErrKey
 	if len(problems) > 0 {
 		return nil, b.located(at, errors.Join(problems...))
@@ -191,6 +188,19 @@ func (b *builder) sink(ctx context.Context, j *Job) (backup.Sink, error) {
 		return uncompressed(s, keys, o), nil
 	}
 	return sink.Seal(s, keys, &o), nil
+}
+
+// layers tunes what stands above the target.
+func (b *builder) layers(j *Job, seal *Seal) (o sink.SealOptions, err error) {
+	o.Compress.Level, o.Plain = seal.Level, seal.Plain
+	o.Retry.Patience = j.Transfer.Retry.std()
+	if j.Transfer.Retry == 0 {
+		o.Retry.Tries = 1
+	}
+	if t := j.Transfer.Throttle; t != nil {
+		o.Throttle, err = b.limiter(*t)
+	}
+	return o, err
 }
 
 // uncompressed is what sink.Seal builds, without its uppermost layer.

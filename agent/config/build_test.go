@@ -15,6 +15,7 @@ import (
 	"github.com/quiesce-go/quiesce/agent"
 	"github.com/quiesce-go/quiesce/agent/config"
 	"github.com/quiesce-go/quiesce/backup"
+	"github.com/quiesce-go/quiesce/sink"
 )
 
 // build loads text as a file in a directory of its own, which stands for DIR in it, and builds all jobs.
@@ -225,8 +226,8 @@ func TestBuildNeedsAFile(t *testing.T) {
 	require.ErrorContains(t, err, "not made by Load or Parse")
 }
 
-// TestThrottlesAreShared: jobs with one throttle share one bound, whoever of them transfers.
-func TestThrottlesAreShared(t *testing.T) {
+// TestSharing: jobs with one target share it, and jobs with one throttle share one bound, whoever of them transfers.
+func TestSharing(t *testing.T) {
 	t.Parallel()
 	c := parse(t, `sink: mem://
 seal: {plain: true}
@@ -239,7 +240,31 @@ jobs:
 	assert.Equal(t, c.Jobs[0].Transfer, c.Jobs[1].Transfer)
 	assert.EqualValues(t, 2<<20, c.Jobs[2].Transfer.Throttle.Up)
 	assert.Empty(t, c.Jobs[2].Transfer.Throttle.Windows, "a throttle is taken as a whole")
-	n, err := config.Limiters(t.Context(), c)
+	targets, limiters, err := config.Shared(t.Context(), c)
 	require.NoError(t, err)
-	assert.Equal(t, 2, n)
+	assert.Equal(t, 1, targets)
+	assert.Equal(t, 2, limiters)
+}
+
+func TestLayers(t *testing.T) {
+	t.Parallel()
+	c := parse(t, `sink: mem://
+seal: {plain: true, level: better}
+transfer: {retry: 1h}
+jobs:
+  a: {application: clock}
+  b: {application: clock, transfer: {retry: 0}}
+  c: {application: clock, seal: {recipients: [`+recipient+`]}, transfer: {throttle: {down: 1MiB/s}}}
+`)
+	o, err := config.Layers(c, 0)
+	require.NoError(t, err)
+	assert.Equal(t, sink.SealOptions{Compress: sink.CompressOptions{Level: sink.Better}, Retry: sink.RetryPolicy{Patience: time.Hour}, Plain: true}, o)
+	o, err = config.Layers(c, 1)
+	require.NoError(t, err)
+	assert.Equal(t, 1, o.Retry.Tries, "0 never repeats")
+	o, err = config.Layers(c, 2)
+	require.NoError(t, err)
+	assert.False(t, o.Plain)
+	assert.Equal(t, sink.Fastest, o.Compress.Level, "a seal is taken as a whole")
+	assert.NotNil(t, o.Throttle)
 }

@@ -7,12 +7,20 @@ import (
 	"github.com/quiesce-go/quiesce/sink"
 )
 
-// Limiters counts the bounds that Build makes for all jobs of c.
-func Limiters(ctx context.Context, c *Config) (int, error) {
-	b := &builder{Built: Built{config: c, opens: map[string]Open{}}, byURL: map[URL]sink.Target{}, limiters: map[string]*sink.Limiter{}}
+// Shared counts what Build makes for all jobs of c together.
+func Shared(ctx context.Context, c *Config) (targets, limiters int, err error) {
+	b := newBuilder(c)
 	var errs []error
 	for i := range c.Jobs {
 		errs = append(errs, b.job(ctx, &c.Jobs[i]))
 	}
-	return len(b.limiters), errors.Join(append(errs, b.Close())...)
+	targets = len(b.targets)
+	return targets, len(b.limiters), errors.Join(append(errs, b.Close())...)
+}
+
+// Layers are the options of a job's layers.
+func Layers(c *Config, job int) (sink.SealOptions, error) {
+	j := &c.Jobs[job]
+	seal, _ := c.seal(j)
+	return newBuilder(c).layers(j, seal)
 }

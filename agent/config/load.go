@@ -96,6 +96,17 @@ func parse(name string, text []byte, o Options) (*Config, *binder, error) {
 	return c, b, nil
 }
 
+// Problem makes a Problem of what a program finds wrong with a key after loading, such as notify[0].url; it stands where the key, or the
+// nearest section above it, is in the file.
+func (c *Config) Problem(path string, err error) Problem {
+	p := Problem{Line: 1, Column: 1, Path: path, Message: err.Error(), Hint: backup.Hint(err)}
+	if c.from != nil {
+		at := (&binder{where: c.from.where}).at(path)
+		p.File, p.Line, p.Column = c.from.file, at.line, at.column
+	}
+	return p
+}
+
 // keys reads the keys of a seal. problems are about the keys as the file gives them; absent is set when the identity file cannot be read.
 func (o Options) keys(s Seal) (keys sink.Keys, problems []error, absent error) {
 	add := func(k sink.Keys, err error, key string) {

@@ -102,6 +102,20 @@ jobs:
 	assert.EqualValues(t, 5*time.Minute, plain.Transfer.Stall.After)
 }
 
+// TestDefaultsEndAtAKey: what stands below a key of a section is one value, and is not mixed from two places.
+func TestDefaultsEndAtAKey(t *testing.T) {
+	t.Parallel()
+	c := parse(t, `sink: file:///b
+seal: {plain: true}
+defaults: {rehearse: {to: {env: OPS_TOKEN}, options: {a: b}, items: [x]}}
+jobs: {a: {application: clock, rehearse: {to: plain text, options: {c: d}}}}
+`)
+	r := c.Jobs[0].Rehearse
+	assert.Equal(t, "plain text", r.To.Reveal())
+	assert.Equal(t, map[string]string{"c": "d"}, r.Options)
+	assert.Equal(t, []string{"x"}, r.Items)
+}
+
 // TestNamesWithDots: a job's name cannot stand in for a key of another job.
 func TestNamesWithDots(t *testing.T) {
 	t.Parallel()
@@ -116,6 +130,9 @@ func TestNamesWithDots(t *testing.T) {
 func TestNotify(t *testing.T) {
 	t.Parallel()
 	c := parse(t, soundBeginning+"\nnotify: [{url: a}, {url: b, on: [absent], jobs: [shop]}]\n")
+	p := c.Problem("notify[1].url", &backup.Error{Op: "read", Err: fs.ErrInvalid, Advice: "write it anew"})
+	assert.Equal(t, "/etc/obm/obm.yaml:7:26: notify[1].url: read: invalid argument; write it anew", p.String())
+	assert.Equal(t, 7, c.Problem("notify[5].url", fs.ErrInvalid).Line)
 	assert.True(t, c.Notify[0].Wants(agent.NoticeRecovered, "any"))
 	assert.True(t, c.Notify[1].Wants(agent.NoticeAbsent, "shop"))
 	assert.False(t, c.Notify[1].Wants(agent.NoticeAbsent, "other"))

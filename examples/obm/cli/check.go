@@ -79,13 +79,14 @@ type checker struct {
 
 // add notes a check with its outcome and reports whether it holds. advice is the hint when the error has none.
 func (c *checker) add(what string, err error, advice string) bool {
+	return c.line(what, err, orElse(backup.Hint(err), advice))
+}
+
+func (c *checker) line(what string, err error, hint string) bool {
 	l := CheckLine{Job: c.job.Name, What: what, OK: err == nil}
 	if err != nil {
 		c.broken++
-		l.Error, l.Hint = err.Error(), backup.Hint(err)
-		if l.Hint == "" {
-			l.Hint = advice
-		}
+		l.Error, l.Hint = err.Error(), hint
 	}
 	c.lines = append(c.lines, l)
 	return err == nil
@@ -127,13 +128,14 @@ func (c *checker) application(ctx context.Context, dir backup.StageDir) {
 			c.add(fmt.Sprintf("application: takes backups of kind %s", kind), err, "take schedule."+string(kind)+" out of the job")
 		}
 	}
+	fits := true
 	if checks, ok := src.(backup.Checker); ok {
 		for _, f := range checks.Check(ctx, dir) {
-			c.add("application: "+f.What, f.Err, orElse(f.Hint, "see the documentation of the application's agent"))
+			fits = c.line("application: "+f.What, f.Err, orElse(f.Hint, orElse(backup.Hint(f.Err), "see the documentation of the application's agent"))) && fits
 		}
 	}
 	estimator, ok := src.(backup.Estimator)
-	if !ok || dir.Path == "" {
+	if !ok || !fits || dir.Path == "" {
 		return
 	}
 	need, err := estimator.Estimate(ctx, backup.Request{Job: c.job.Name, Kind: backup.Full, Log: c.o.in.logger()})

@@ -33,7 +33,7 @@ defaults filled in and secrets removed. Nothing is contacted; check does that.`,
 			if err := yaml.Unmarshal(text.Bytes(), &tree); err != nil {
 				return fmt.Errorf("read the printed configuration: %w", err)
 			}
-			return in.print(tree, func(w io.Writer) { w.Write(text.Bytes()) })
+			return in.print(tree, func(w io.Writer) { fmt.Fprint(w, text.String()) })
 		},
 	}
 }

@@ -264,7 +264,8 @@ func (entriesFile) Inspect(_ context.Context, f *os.File) (Report, error) {
 
 // entries checks a listing of artifacts.
 func entries(f io.Reader, r *Report) error {
-	dec := json.NewDecoder(f)
+	in := &watched{r: f}
+	dec := json.NewDecoder(in)
 	artifacts, parts, bytes := 0, 0, int64(0)
 	for {
 		var e backup.Entry
@@ -272,10 +273,10 @@ func entries(f io.Reader, r *Report) error {
 		if errors.Is(err, io.EOF) {
 			break
 		}
+		if in.err != nil && !isDamage(in.err) {
+			return in.err
+		}
 		if err != nil {
-			if !isJSON(err) {
-				return err
-			}
 			r.problem("entry %d is not whole: %v", artifacts+1, err)
 			break
 		}
@@ -293,7 +294,16 @@ func entries(f io.Reader, r *Report) error {
 	return nil
 }
 
-// isJSON reports whether an error of a decoder is about the text, and not about reading it.
-func isJSON(err error) bool {
-	return errors.As(err, new(*json.SyntaxError)) || errors.As(err, new(*json.UnmarshalTypeError)) || errors.Is(err, io.ErrUnexpectedEOF) || isDamage(err)
+// watched tells a text that cannot be read from a text that is wrong.
+type watched struct {
+	r   io.Reader
+	err error
+}
+
+func (w *watched) Read(p []byte) (int, error) {
+	n, err := w.r.Read(p)
+	if err != nil && !errors.Is(err, io.EOF) {
+		w.err = err
+	}
+	return n, err
 }

@@ -47,7 +47,7 @@ Without --out it is printed. The form is that of age-keygen, and age -d opens th
 
 func printKey(w io.Writer, key NewKey, text string) {
 	if key.File == "" {
-		io.WriteString(w, text)
+		fmt.Fprint(w, text)
 	} else {
 		fmt.Fprintf(w, "identity:  %s (keep it safe, away from this machine, and keep a copy)\n", key.File)
 		fmt.Fprintf(w, "recipient: %s\n", key.Recipient)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/quiesce-go/quiesce/agent"
 	"github.com/quiesce-go/quiesce/backup"
 )
 
@@ -30,20 +32,14 @@ func (in *invocation) list() *cobra.Command {
 				return err
 			}
 			all := []ListedBackup{}
-			for _, j := range jobs {
-				p, err := o.pipeline(j)
-				if err != nil {
-					return err
-				}
-				h, err := p.History(cmd.Context())
-				if err != nil {
-					return err
-				}
+			failed := each(cmd.Context(), jobs, func(j agent.Job) error {
+				_, h, err := o.history(cmd.Context(), j.Name)
 				for _, b := range h {
 					all = append(all, listed(j.Name, b))
 				}
-			}
-			return in.print(all, func(w io.Writer) { printList(w, all) })
+				return err
+			})
+			return errors.Join(in.print(all, func(w io.Writer) { printList(w, all) }), failed)
 		},
 	}
 }

@@ -75,6 +75,20 @@ func (o *opened) jobs(args []string) ([]agent.Job, error) {
 	return []agent.Job{j}, err
 }
 
+// each does something for jobs one after the other. That one job fails keeps no other from its turn; that ctx ends does.
+func each(ctx context.Context, jobs []agent.Job, do func(agent.Job) error) error {
+	var errs []error
+	for _, j := range jobs {
+		if err := do(j); err != nil {
+			errs = append(errs, err)
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // pipeline opens the stored backups of a job, for all that needs no application.
 func (o *opened) pipeline(j agent.Job) (*backup.Pipeline, error) {
 	cfg := j.Config

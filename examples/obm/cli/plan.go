@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"strings"
 
@@ -132,7 +133,7 @@ reason is named and the exit code is 4.`,
 			}
 			plan := h.Plan(t)
 			plan.Job = args[0]
-			if err := in.print(printedPlan(plan), func(w io.Writer) { io.WriteString(w, ended(plan.Text())) }); err != nil {
+			if err := in.print(printedPlan(plan), func(w io.Writer) { fmt.Fprint(w, ended(plan.Text())) }); err != nil {
 				return err
 			}
 			return plan.Err()

@@ -41,7 +41,7 @@ func table(w io.Writer, rows [][]string) {
 	for _, r := range rows {
 		fmt.Fprintln(tw, strings.TrimRight(strings.Join(r, "\t"), "\t "))
 	}
-	tw.Flush()
+	_ = tw.Flush() // when nobody can read the output there is nobody to tell
 }
 
 // size prints bytes for people.

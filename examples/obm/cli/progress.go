@@ -150,12 +150,12 @@ func (b *bars) begin(e backup.Progress) {
 		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return " " + moved(*b.newest.Load()) })))
 }
 
-// end finishes the bar and waits until it is drawn.
+// end leaves the bar as it stands, since only the result knows whether all went well, and waits until it is drawn.
 func (b *bars) end() {
 	if b.bar == nil {
 		return
 	}
-	b.bar.SetTotal(-1, true)
+	b.bar.Abort(false)
 	b.p.Wait()
 	b.bar, b.p = nil, nil
 }

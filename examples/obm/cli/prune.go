@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -32,32 +34,31 @@ backups on hold. With --dry-run the command only says what it would remove, and 
 				return err
 			}
 			all := Pruned{Remove: []backup.ID{}, Keep: []backup.Kept{}}
-			for _, j := range jobs {
-				if dry {
-					p, err := o.pipeline(j)
-					if err != nil {
-						return err
-					}
-					plan, err := p.PlanPrune(cmd.Context(), j.Retention)
-					if err != nil {
-						return err
-					}
+			failed := each(cmd.Context(), jobs, func(j agent.Job) error {
+				plan, err := o.prune(cmd.Context(), j, dry)
+				if plan != nil {
 					all.Remove, all.Keep = append(all.Remove, plan.Remove...), append(all.Keep, plan.Keep...)
-					continue
 				}
-				rec, err := o.do(func(a *agent.Agent) (agent.Record, error) { return a.Prune(cmd.Context(), j.Name) })
-				if err != nil {
-					return err
-				}
-				if rec.Pruned != nil {
-					all.Remove, all.Keep = append(all.Remove, rec.Pruned.Remove...), append(all.Keep, rec.Pruned.Keep...)
-				}
-			}
-			return in.print(all, func(w io.Writer) { printPruned(w, all, dry) })
+				return err
+			})
+			return errors.Join(in.print(all, func(w io.Writer) { printPruned(w, all, dry) }), failed)
 		},
 	}
 	cmd.Flags().BoolVarP(&dry, "dry-run", "n", false, "remove nothing")
 	return cmd
+}
+
+// prune applies the retention of a job, or only says what that would do.
+func (o *opened) prune(ctx context.Context, j agent.Job, dry bool) (*backup.PrunePlan, error) {
+	if !dry {
+		rec, err := o.do(func(a *agent.Agent) (agent.Record, error) { return a.Prune(ctx, j.Name) })
+		return rec.Pruned, err
+	}
+	p, err := o.pipeline(j)
+	if err != nil {
+		return nil, err
+	}
+	return p.PlanPrune(ctx, j.Retention)
 }
 
 func printPruned(w io.Writer, p Pruned, dry bool) {

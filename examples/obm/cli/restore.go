@@ -118,7 +118,7 @@ func (in *invocation) confirm(plan *backup.RestorePlan, f restoreFlags) error {
 	if in.json { // only the record goes there
 		w = in.stderr()
 	}
-	io.WriteString(w, ended(plan.Text()))
+	fmt.Fprint(w, ended(plan.Text()))
 	if f.yes {
 		return nil
 	}

@@ -59,19 +59,10 @@ func (r *runner) listen(ctx context.Context, m *metrics) error {
 	})
 	s := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute}
 	r.log.Info("serving", "addr", l.Addr().String())
-	done := make(chan error, 1)
-	go func() { done <- s.Serve(l) }()
-	select {
-	case err := <-done:
-		return &backup.Error{Op: "serve metrics and health", Err: err}
-	case <-ctx.Done():
+	stop := context.AfterFunc(ctx, func() { _ = s.Close() }) // answers are short, and a client that holds on must not hold us
+	defer stop()
+	if err := s.Serve(l); ctx.Err() == nil || !errors.Is(err, http.ErrServerClosed) {
+		return &backup.Error{Op: "serve metrics and health", Err: err, Advice: "see whether the machine has run out of something, and start the agent again"}
 	}
-	bound, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-	defer cancel()
-	err = s.Shutdown(bound)
-	<-done
-	if errors.Is(err, context.DeadlineExceeded) { // a client that holds on must not hold us
-		err = s.Close()
-	}
-	return err
+	return nil
 }

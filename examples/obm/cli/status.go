@@ -129,26 +129,35 @@ func statusOf(j agent.Job, h backup.History, now time.Time) agent.JobStatus {
 		s.Last[string(b.Kind)] = agent.Record{Job: j.Name, Action: agent.ActionBackup, Outcome: outcome, Application: b.Application, Instance: b.Instance,
 			Asked: b.Kind, Kind: b.Kind, ID: b.ID, Started: b.Started, Finished: b.Finished, Proof: &b.Proof, Bytes: b.Bytes, StoredBytes: b.StoredBytes, Parts: b.Parts}
 	}
-	if t, ok := recoveryPoint(h); ok {
-		s.RecoveryPoint = t
-	}
-	s.Absent = j.Objective > 0 && now.Sub(s.RecoveryPoint) > j.Objective
+	point, begun := recoveryPoint(h)
+	s.RecoveryPoint, s.Absent = point, j.Objective > 0 && now.Sub(begun) > j.Objective
 	return s
 }
 
-// recoveryPoint is the newest time every item can be restored to from proven backups.
-func recoveryPoint(h backup.History) (oldest time.Time, ok bool) {
+// recoveryPoint is the newest time that every item can be restored to from proven backups, and when the oldest of the backups that give it was begun by
+// our clock. Items that no longer exist do not count.
+func recoveryPoint(h backup.History) (point, begun time.Time) {
 	proven := slices.DeleteFunc(slices.Clone(h), func(b backup.Backup) bool { return b.Proof < backup.ProofBytes })
+	anchors, gone := proven.Anchors(), h.Plan(backup.Target{}).Skipped
+	first := true
 	for _, c := range h.Coverages() {
-		p := proven.Coverage(c.Item)
-		if len(p.Spans) == 0 {
-			return time.Time{}, false
+		if slices.ContainsFunc(gone, func(r backup.Refusal) bool { return r.Name == c.Item }) {
+			continue
 		}
-		if to := p.Spans[len(p.Spans)-1].To; !ok || to.Before(oldest) {
-			oldest, ok = to, true
+		spans := proven.Coverage(c.Item).Spans
+		last, ok := anchors[c.Item]
+		if len(spans) == 0 || !ok {
+			return time.Time{}, time.Time{}
 		}
+		if to := spans[len(spans)-1].To; first || to.Before(point) {
+			point = to
+		}
+		if b, _ := proven.Find(last.Last.ID); first || b.Started.Before(begun) {
+			begun = b.Started
+		}
+		first = false
 	}
-	return oldest, ok
+	return point, begun
 }
 
 func printHealth(w io.Writer, h Health) {

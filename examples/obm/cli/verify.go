@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -120,8 +121,7 @@ func (o *opened) jobsOf(ctx context.Context, ids []backup.ID) ([]agent.Job, erro
 // verify checks jobs one after the other and prints all that was found.
 func (o *opened) verify(ctx context.Context, jobs []agent.Job, vo backup.VerifyOptions) error {
 	all := Verified{Bad: []DamagedBit{}}
-	var failed error
-	for _, j := range jobs {
+	failed := each(ctx, jobs, func(j agent.Job) error {
 		jo, err := o.idsOf(ctx, j, vo)
 		if err != nil {
 			return err
@@ -134,17 +134,9 @@ func (o *opened) verify(ctx context.Context, jobs []agent.Job, vo backup.VerifyO
 				all.Bad = append(all.Bad, DamagedBit{ID: b.ID, Artifact: b.Artifact, Part: b.Part, Reason: b.Reason})
 			}
 		}
-		if err != nil && failed == nil {
-			failed = err
-		}
-		if err != nil && (rec.Verified == nil || len(rec.Verified.Bad) == 0) { // it could not be checked; damage lets the others go on
-			break
-		}
-	}
-	if err := o.in.print(all, func(w io.Writer) { printVerified(w, all) }); err != nil {
 		return err
-	}
-	return failed
+	})
+	return errors.Join(o.in.print(all, func(w io.Writer) { printVerified(w, all) }), failed)
 }
 
 // idsOf limits the options to what the job has.
