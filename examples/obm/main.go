@@ -32,6 +32,10 @@ func run(p *cli.Program, args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
+	// A reader of our output that has gone, such as head or a logger that died, ends no backup. To ignore the signal would ignore it in hooks too.
+	gone := make(chan os.Signal, 1)
+	signal.Notify(gone, syscall.SIGPIPE)
+	defer signal.Stop(gone)
 	go hangups(ctx, p, stop)
 	return p.Run(ctx, args)
 }

@@ -20,7 +20,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"obm": obmCommand, "ledger": ledgerCommand})
+	testscript.Main(m, map[string]func(){"obm": obmCommand, "ledger": ledgerCommand, "mortal": mortalCommand})
 }
 
 // TestScripts runs testdata/script: each file is a session at the shell, with the program as a process of its own.

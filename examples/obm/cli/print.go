@@ -1,24 +1,35 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
 )
 
 // print writes a result: as JSON when that was asked for, else as text writes it.
 func (in *invocation) print(v any, text func(w io.Writer)) error {
-	if !in.json {
-		text(in.stdout())
+	var result bytes.Buffer
+	if in.json {
+		enc := json.NewEncoder(&result)
+		enc.SetIndent("", "  ")
+		enc.SetEscapeHTML(false)
+		if err := enc.Encode(v); err != nil {
+			return fmt.Errorf("print the result: %w", err)
+		}
+	} else {
+		text(&result)
+	}
+	_, err := result.WriteTo(in.stdout())
+	if errors.Is(err, syscall.EPIPE) { // the reader has seen enough
 		return nil
 	}
-	enc := json.NewEncoder(in.stdout())
-	enc.SetIndent("", "  ")
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
+	if err != nil {
 		return fmt.Errorf("print the result: %w", err)
 	}
 	return nil
