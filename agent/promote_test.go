@@ -247,3 +247,21 @@ func TestTheRecoveryPointMovesWithProvenBackups(t *testing.T) {
 		assert.Equal(t, second.RecoveryPoint, a.Status()[0].RecoveryPoint, "the item that failed holds it back")
 	})
 }
+
+// A full on an empty target where there were backups before is made, and is suspicious: the disk may not be mounted.
+func TestTheTargetHasVanished(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newRig()
+		a := g.agent(t)
+		first := g.backup(t, a, backup.Full)
+		assert.Empty(t, first.Warnings)
+		assert.Empty(t, g.backup(t, a, backup.Log).Warnings)
+		for _, k := range g.mem.Keys("") {
+			require.NoError(t, g.mem.Delete(t.Context(), k))
+		}
+		r := g.backup(t, a, backup.Full)
+		require.Len(t, r.Warnings, 1)
+		assert.Contains(t, r.Warnings[0], "may not be the right one")
+		assert.Empty(t, g.backup(t, a, backup.Log).Warnings, "told once")
+	})
+}

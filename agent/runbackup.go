@@ -56,6 +56,9 @@ func (t *turn) ship(ctx context.Context) error {
 	}
 	t.rec.ID, t.rec.Proof, t.rec.Items = m.ID, &m.Proof, m.Items
 	t.rec.Bytes, t.rec.StoredBytes, t.rec.Parts = m.Bytes, m.StoredBytes, m.Parts
+	if last := t.a.state.lastBackup(t.job.Name); m.Previous == nil && last != "" {
+		t.warn("the target held no backup of this job, but the last one was %s: if the target was not changed on purpose, the disk or bucket behind it may not be the right one", last)
+	}
 	if t.mem.recent(t.a.now()) {
 		t.fresh = true
 		t.a.obs.seen(t.job, t.mem.add(m))

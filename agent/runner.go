@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"time"
@@ -23,6 +24,7 @@ type runner struct {
 	// Of the goroutine.
 	relearn time.Time // when to ask the target again for the history
 	pause   time.Duration
+	busy    int // how often in a row the job was held by somebody else
 }
 
 func (a *Agent) newRunners(jobs []Job) []*runner {
@@ -74,10 +76,42 @@ func (r *runner) loop(ctx, actions context.Context) {
 			continue
 		}
 		if t, ok := r.next(ctx); ok {
-			r.a.perform(actions, r.job, r.mem, t)
+			r.carryOut(ctx, actions, t)
 		}
 		r.a.leave()
 		r.mem.give()
+	}
+}
+
+// carryOut performs a task. One that found the job held by another machine, or by the lease of a program that died, is tried again, unless
+// the other has made it unnecessary.
+func (r *runner) carryOut(ctx, actions context.Context, t task) {
+	if r.busy > 0 && t.action == ActionBackup {
+		if r.learn(ctx); !t.scheduled.After(taken(r.mem.seen(), t.kind)) {
+			r.log.Info("another machine has made the backup", "kind", t.kind, "scheduled", t.scheduled)
+			r.busy = 0
+			r.a.state.serve(ctx, r.job.Name, t.served)
+			return
+		}
+	}
+	if r.a.perform(actions, r.job, r.mem, t).Outcome != OutcomeBusy {
+		r.busy = 0
+		return
+	}
+	lease := cmp.Or(r.job.Config.LeaseTTL, time.Minute)
+	r.again(t, lease<<min(r.busy, 4))
+	r.busy++
+}
+
+// again puts a task back on the timetable, unless its schedule comes sooner.
+func (r *runner) again(t task, after time.Duration) {
+	r.a.mu.Lock()
+	defer r.a.mu.Unlock()
+	start := r.a.now().Add(after)
+	for _, e := range r.entries {
+		if e.action == t.action && e.kind == t.kind && (e.at.IsZero() || start.Before(e.start)) {
+			e.at, e.start, e.caughtUp = t.scheduled, start, t.caughtUp
+		}
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/quiesce-go/quiesce/agent"
 	"github.com/quiesce-go/quiesce/backup"
+	"github.com/quiesce-go/quiesce/backup/backuptest"
 )
 
 // takes is a hook that makes a run last.
@@ -197,6 +198,61 @@ func TestTwoAgentsOnOneJob(t *testing.T) {
 		r = <-done
 		assert.Equal(t, agent.OutcomeOK, r.Outcome)
 		assert.Len(t, other.seen(), 1, "a run that met another machine's is on record")
+	})
+}
+
+// A scheduled run that finds the job held is not lost: it is tried again when the holder has died ...
+func TestAScheduledRunMeetsADeadOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, other := newRig(), newRig()
+		sink := backuptest.NewFaultySink(g.mem)
+		other.job.Config.Sink = sink
+		other.job.Open = func(context.Context) (backup.Source, error) { return slow{other.ledger.Source(nil)}, nil }
+		g.job.Schedule = agent.Schedule{Full: "5 12 * * *", Location: time.UTC}
+		first := g.agent(t)
+		defer run(t, first)()
+		until(day(1, 12, 4))
+		ctx, kill := context.WithCancel(t.Context())
+		done := make(chan agent.Record)
+		go func() {
+			r, _ := other.agent(t).Backup(ctx, "books", backup.Full)
+			done <- r
+		}()
+		time.Sleep(time.Minute - time.Second)
+		sink.Script(backuptest.Fault{Times: -1, Action: backuptest.Fail}) // nothing it does reaches the target any more
+		until(day(1, 13, 0))
+		kill()
+		assert.Equal(t, agent.OutcomeCancelled, (<-done).Outcome)
+		seen := g.seen()
+		require.GreaterOrEqual(t, len(seen), 2)
+		assert.Less(t, len(seen), 5, "it knocks less and less often")
+		assert.Equal(t, agent.OutcomeBusy, seen[0].Outcome)
+		last := seen[len(seen)-1]
+		assert.Equal(t, agent.OutcomeOK, last.Outcome, "the run was lost: %s", last.Error)
+		assert.True(t, day(1, 12, 5).Equal(last.Scheduled))
+		assert.True(t, day(2, 12, 5).Equal(first.Status()[0].Next["full"]))
+	})
+}
+
+// ... and left out when the holder has made it unnecessary.
+func TestTwoAgentsOnOneSchedule(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g, other := newRig(), newRig()
+		other.job.Config.Sink = g.mem
+		for _, r := range []*rig{g, other} {
+			r.job.Open = func(context.Context) (backup.Source, error) { return slow{g.ledger.Source(nil)}, nil }
+			r.job.Schedule = agent.Schedule{Full: "5 12 * * *", Location: time.UTC}
+			defer run(t, r.agent(t))()
+		}
+		until(day(1, 20, 0))
+		outcomes := map[agent.Outcome]int{}
+		for _, r := range append(g.seen(), other.seen()...) {
+			outcomes[r.Outcome]++
+		}
+		assert.Equal(t, 1, outcomes[agent.OutcomeOK], "%v", outcomes)
+		assert.Positive(t, outcomes[agent.OutcomeBusy], "%v", outcomes)
+		assert.Less(t, outcomes[agent.OutcomeBusy], 8, "it knocks less and less often")
+		assert.Len(t, outcomes, 2)
 	})
 }
 

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/quiesce-go/quiesce/backup"
 	"github.com/quiesce-go/quiesce/sink"
 )
 
@@ -55,6 +56,18 @@ func (s *stateStore) last(job string) map[string]Record {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return maps.Clone(s.job(job).Last)
+}
+
+// lastBackup returns the newest backup that is remembered, or "".
+func (s *stateStore) lastBackup(job string) (id backup.ID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, r := range s.job(job).Last {
+		if r.Action == ActionBackup {
+			id = max(id, r.ID)
+		}
+	}
+	return id
 }
 
 // served returns up to when a schedule has been seen to, or the zero time.

@@ -56,8 +56,8 @@ func (a *Agent) perform(ctx context.Context, job *Job, mem *memory, want task) R
 			t.log.Warn("the history could not be read after the action", "err", err)
 		}
 	}
-	if t.rec.Outcome == OutcomeCancelled {
-		want.served = nil // it is made up for by the next start
+	if t.rec.Outcome == OutcomeCancelled || t.rec.Outcome == OutcomeBusy {
+		want.served = nil // it is made up for: by the next start, or when the job is free
 	}
 	a.state.record(ctx, t.rec, want.served)
 	mem.end()
@@ -87,7 +87,16 @@ func (t *turn) tell(ctx context.Context) {
 	if r.Outcome != OutcomeOK {
 		level, msg = slog.LevelWarn, "action did not go well"
 	}
-	t.log.Log(ctx, level, msg, "outcome", r.Outcome, "kind", r.Kind, "id", r.ID, "dur", r.Finished.Sub(r.Started), "err", r.Error)
+	attrs := []any{"outcome", r.Outcome, "dur", r.Finished.Sub(r.Started)}
+	for _, a := range [][2]string{{"kind", string(r.Kind)}, {"id", string(r.ID)}, {"reason", r.Reason}, {"err", r.Error}, {"hint", r.Hint}} {
+		if a[1] != "" {
+			attrs = append(attrs, a[0], a[1])
+		}
+	}
+	t.log.Log(ctx, level, msg, attrs...)
+	for _, w := range r.Warnings {
+		t.log.Warn("warning", "text", w)
+	}
 	t.a.obs.finished(ctx, t.job, r, t.mem.seen())
 	if t.a.o.Records == nil {
 		return

@@ -49,9 +49,15 @@ type Error struct {
 }
 
 // Error reads "mysql: back up shop/orders: cause".
-func (e *Error) Error() string {
+func (e *Error) Error() string { return e.within(&Error{}) }
+
+// within is the text of e inside that of outer: the application is named once, and what outer has said already is left out.
+func (e *Error) within(outer *Error) string {
+	if e.App == outer.App && e.Op == outer.Op && e.Instance == outer.Instance && (e.ID == "" || e.ID == outer.ID) && (e.Artifact == "" || e.Artifact == outer.Artifact) {
+		return e.cause()
+	}
 	var b strings.Builder
-	if e.App != "" {
+	if e.App != "" && e.App != outer.App {
 		b.WriteString(e.App + ": ")
 	}
 	b.WriteString(e.Op)
@@ -61,9 +67,19 @@ func (e *Error) Error() string {
 		}
 	}
 	if e.Err != nil {
-		b.WriteString(": " + e.Err.Error())
+		b.WriteString(": " + e.cause())
 	}
 	return b.String()
+}
+
+func (e *Error) cause() string {
+	switch inner := e.Err.(type) { //nolint:errorlint // only an error that follows directly repeats this one's words
+	case nil:
+		return "unknown error"
+	case *Error:
+		return inner.within(e)
+	}
+	return e.Err.Error()
 }
 
 // Unwrap returns the cause.

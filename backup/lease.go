@@ -129,18 +129,22 @@ func readLease(ctx context.Context, v *vault, key string) (leaseRecord, error) {
 // free returns nil when the holder of r has given up the job or is dead.
 //
 // A holder is dead when its record has expired by our clock and then stays unchanged for one full ttl of
-// ours: clocks may disagree, but a living holder renews three times in that span.
+// ours: clocks may disagree, but a living holder renews three times in that span. A record that expires later than a whole lifetime from now was
+// written by a clock ahead of ours, so its time says nothing; then only the watching decides, for the longer of the two lifetimes.
 func (c leaseClaim) free(ctx context.Context, r leaseRecord) error {
 	if r.Released || c.dead != nil && c.dead(r.Token) {
 		return nil
 	}
 	busy := &Error{Op: "take the lease of job", Artifact: c.keys.job, Err: fmt.Errorf("%w: %s until %s", ErrBusy, r.Holder, r.Expires.UTC().Format(time.RFC3339)),
 		Advice: "wait for that run, or until its lease has expired if it died"}
-	if c.now().Before(r.Expires) {
+	life, watch := r.Expires.Sub(r.Renewed), c.ttl
+	if left := r.Expires.Sub(c.now()); left > life {
+		watch = max(watch, life)
+	} else if left > 0 {
 		return busy
 	}
 	for range 4 {
-		if err := sleep(ctx, c.ttl/4); err != nil {
+		if err := sleep(ctx, watch/4); err != nil {
 			return err
 		}
 		seen, err := readLease(ctx, c.vault, c.keys.lease(r.Fence))

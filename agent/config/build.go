@@ -90,10 +90,19 @@ type builder struct {
 	Built
 	byURL    map[URL]sink.Target
 	limiters map[string]*sink.Limiter
+	stacks   map[stack]backup.Sink
+}
+
+// stack is what makes the layers of two jobs the same. They share them then, and with them the memory of compression, some MiB for each stack.
+type stack struct {
+	url     URL
+	seal    *Seal
+	retry   Duration
+	limiter *sink.Limiter
 }
 
 func newBuilder(c *Config) *builder {
-	return &builder{Built: Built{config: c, opens: map[string]Open{}}, byURL: map[URL]sink.Target{}, limiters: map[string]*sink.Limiter{}}
+	return &builder{Built: Built{config: c, opens: map[string]Open{}}, byURL: map[URL]sink.Target{}, limiters: map[string]*sink.Limiter{}, stacks: map[stack]backup.Sink{}}
 }
 
 func (b *builder) job(ctx context.Context, j *Job) error {
@@ -180,14 +189,20 @@ func (b *builder) sink(ctx context.Context, j *Job) (backup.Sink, error) {
 	if err != nil {
 		return nil, err
 	}
+	same := stack{b.config.sink(j), seal, j.Transfer.Retry, o.Throttle}
+	if have, ok := b.stacks[same]; ok {
+		return have, nil
+	}
 	keys, problems, _ := b.config.from.o.keys(*seal) // without the identity file, what needs it fails with backup.ErrKey
 	if len(problems) > 0 {
 		return nil, b.located(at, errors.Join(problems...))
 	}
 	if seal.Compression == NoCompression {
-		return uncompressed(s, keys, o), nil
+		b.stacks[same] = uncompressed(s, keys, o)
+	} else {
+		b.stacks[same] = sink.Seal(s, keys, &o)
 	}
-	return sink.Seal(s, keys, &o), nil
+	return b.stacks[same], nil
 }
 
 // layers tunes what stands above the target.

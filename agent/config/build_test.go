@@ -244,6 +244,11 @@ jobs:
 	require.NoError(t, err)
 	assert.Equal(t, 1, targets)
 	assert.Equal(t, 2, limiters)
+	b, err := c.Build(t.Context())
+	require.NoError(t, err)
+	defer b.Close()
+	assert.Same(t, b.Jobs[0].Config.Sink, b.Jobs[1].Config.Sink, "each stack of layers has memory of its own")
+	assert.NotSame(t, b.Jobs[0].Config.Sink, b.Jobs[2].Config.Sink)
 }
 
 func TestLayers(t *testing.T) {
