@@ -78,7 +78,7 @@ func because(ctx context.Context, err error) error {
 	if err == nil || cause == nil || errors.Is(err, cause) {
 		return err
 	}
-	if have, ok := err.(*backup.Error); ok { // keep what was being done in front
+	if have, ok := err.(*backup.Error); ok { //nolint:errorlint // only what stands outermost: it says what was being done
 		e := *have
 		e.Err = errors.Join(cause, have.Err)
 		e.Advice = advice(e.Err)
