@@ -246,6 +246,7 @@ func TestManyRowsInManyPackets(t *testing.T) {
 		}), "packet size", size)
 		rows, err := db.Query("select many rows")
 		require.NoError(t, err)
+		defer func() { require.NoError(t, rows.Close()) }()
 		i := 0
 		for ; rows.Next(); i++ {
 			var v int
@@ -255,7 +256,6 @@ func TestManyRowsInManyPackets(t *testing.T) {
 			require.Equal(t, fmt.Sprint("row ", i), text)
 		}
 		require.NoError(t, rows.Err())
-		require.NoError(t, rows.Close())
 		assert.Equal(t, n, i)
 	}
 }
@@ -272,6 +272,7 @@ func TestSeveralResultSets(t *testing.T) {
 	for _, args := range [][]any{nil, {1}} {
 		rows, err := connect(t, answer).Query("select two sets", args...)
 		require.NoError(t, err)
+		defer func() { require.NoError(t, rows.Close()) }()
 		var got []string
 		for more := true; more; more = rows.NextResultSet() {
 			names, err := rows.Columns()
@@ -283,7 +284,6 @@ func TestSeveralResultSets(t *testing.T) {
 			}
 		}
 		require.NoError(t, rows.Err())
-		require.NoError(t, rows.Close())
 		assert.Equal(t, []string{"a=1", "b=two"}, got)
 	}
 }
@@ -317,16 +317,16 @@ func TestErrorAfterRows(t *testing.T) {
 	}))
 	rows, err := db.Query("select and fail")
 	require.NoError(t, err)
+	defer func() { _ = rows.Close() }()
 	assert.True(t, rows.Next())
 	assert.False(t, rows.Next())
-	require.ErrorContains(t, rows.Err(), "3013", "driver: %v", rows.Err())
-	_ = rows.Close()
+	require.ErrorContains(t, rows.Err(), "3013")
 }
 
 func TestProgressArrivesWhileTheBatchRuns(t *testing.T) {
 	t.Parallel()
 	seen := make(chan string)
-	db := connect(t, handler(func(_ context.Context, _ *tds.Session, _ tds.Query, a *tds.Answer) error {
+	db := connect(t, handler(func(ctx context.Context, s *tds.Session, q tds.Query, a *tds.Answer) error {
 		for _, p := range []string{"10", "50", "100"} {
 			m := tds.Message{Number: 3211, State: 1, Class: 10, Text: p + " percent processed."}
 			if err := errors.Join(a.Message(m), a.Flush()); err != nil {
@@ -337,7 +337,7 @@ func TestProgressArrivesWhileTheBatchRuns(t *testing.T) {
 				return fmt.Errorf("client has seen %q", got)
 			}
 		}
-		return failedBackup(nil, nil, tds.Query{}, a)
+		return failedBackup(ctx, s, q, a)
 	}))
 	message := &sqlexp.ReturnMessage{}
 	rows, err := db.QueryContext(t.Context(), "BACKUP DATABASE x TO DISK = 'y'", message)

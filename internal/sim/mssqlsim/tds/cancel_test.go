@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"io"
 	"net"
 	"sync"
 	"testing"
@@ -123,6 +124,26 @@ func TestStoppingTheServerEndsSessions(t *testing.T) {
 	_, err = db.Exec("stay here")
 	require.Error(t, err)
 	serving.Wait() // no session is left
+}
+
+func TestLateAttentionIsAnsweredAlone(t *testing.T) {
+	t.Parallel()
+	d := &cut{}
+	cn, err := mssql.NewConnector(dsn(listen(t, newServer(t, one(tds.Int(), 1)))))
+	require.NoError(t, err)
+	cn.Dialer = d
+	db := sql.OpenDB(cn)
+	defer func() { require.NoError(t, db.Close()) }()
+	require.NoError(t, db.Ping())
+	// The driver is idle now; an attention that crossed the answer on its way arrives.
+	_, err = d.conn.Write([]byte{6, 1, 0, 8, 0, 0, 1, 0})
+	require.NoError(t, err)
+	answer := make([]byte, 8+13)
+	_, err = io.ReadFull(d.conn, answer)
+	require.NoError(t, err)
+	assert.Equal(t, []byte{4, 1, 0, 21}, answer[:4])
+	assert.Equal(t, []byte{0xFD, 0x20, 0}, answer[8:11])
+	require.NoError(t, db.Ping(), "the connection goes on")
 }
 
 func TestTransactions(t *testing.T) {

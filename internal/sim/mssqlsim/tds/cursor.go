@@ -69,9 +69,6 @@ func (c *cursor) text(n int) string {
 // bVarChar reads text with its length in one byte.
 func (c *cursor) bVarChar() string { return c.text(int(c.u8())) }
 
-// usVarChar reads text with its length in two bytes.
-func (c *cursor) usVarChar() string { return c.text(int(c.u16())) }
-
 // decodeText reads UTF-16LE. An odd byte at the end is dropped: callers check the length where it comes from outside.
 func decodeText(b []byte) string {
 	units := make([]uint16, len(b)/2)
