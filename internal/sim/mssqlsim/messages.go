@@ -1,0 +1,46 @@
+package mssqlsim
+
+import (
+	"fmt"
+
+	"github.com/quiesce-go/quiesce/internal/sim/mssqlsim/tds"
+)
+
+// Messages, with the number, severity and text of the list of Database Engine errors. A name says what happened.
+
+func failure(number int32, format string, args ...any) tds.Message {
+	return tds.Message{Number: number, State: 1, Class: 16, Text: fmt.Sprintf(format, args...)}
+}
+
+func info(number int32, format string, args ...any) tds.Message {
+	return tds.Message{Number: number, State: 1, Text: fmt.Sprintf(format, args...)}
+}
+
+// unknown refuses what this simulator was not taught. 50000 is the number of errors that users raise.
+func unknown(what string) tds.Message { return failure(50000, "mssqlsim does not know: %s", what) }
+
+func syntaxError(near string) tds.Message {
+	m := failure(102, "Incorrect syntax near '%s'.", near)
+	m.Class = 15
+	return m
+}
+
+func unclosed(text string) tds.Message {
+	m := failure(105, "Unclosed quotation mark after the character string '%s'.", text)
+	m.Class = 15
+	return m
+}
+
+func noDatabase(name string) tds.Message {
+	return failure(911, "Database '%s' does not exist. Make sure that the name is entered correctly.", name)
+}
+
+func terminating(statement string) tds.Message {
+	return failure(3013, "%s is terminating abnormally.", statement)
+}
+
+func cannotOpenDevice(path string, cause *DeviceError) tds.Message {
+	return failure(3201, "Cannot open backup device '%s'. Operating system error %d(%s).", path, cause.Code, cause.Text)
+}
+
+func percentProcessed(n int) tds.Message { return info(3211, "%d percent processed.", n) }

@@ -1,0 +1,97 @@
+package mssqlsim
+
+import (
+	"crypto/rand"
+	"fmt"
+	"time"
+
+	"github.com/quiesce-go/quiesce/internal/sim/mssqlsim/tds"
+)
+
+// LSN is a log sequence number in the form of numeric(25,0): virtual log file, block and slot as decimal digits.
+type LSN uint64
+
+const (
+	firstLSN   LSN = 36*1e15 + 128*1e5 + 1
+	blockOfLSN LSN = 8 * 1e5 // how far one record moves the log on
+)
+
+// String gives the digits, as result sets hold them.
+func (l LSN) String() string { return fmt.Sprint(uint64(l)) }
+
+// Model is a recovery model as sys.databases spells it.
+type Model string
+
+// The recovery models.
+const (
+	Simple     Model = "SIMPLE"
+	Full       Model = "FULL"
+	BulkLogged Model = "BULK_LOGGED"
+)
+
+func (m Model) known() bool { return m == Simple || m == Full || m == BulkLogged }
+
+// SetType is the BackupType of RESTORE HEADERONLY.
+type SetType int
+
+// The types of backup sets made here.
+const (
+	DatabaseSet     SetType = 1
+	LogSet          SetType = 2
+	DifferentialSet SetType = 5
+)
+
+func (t SetType) words() (description, letter string) {
+	switch t {
+	case LogSet:
+		return "Transaction Log", "L"
+	case DifferentialSet:
+		return "Database Differential", "I"
+	default:
+		return "Database", "D"
+	}
+}
+
+// Record is one change of a database: what a full backup holds as pages and a log backup as log.
+type Record struct {
+	LSN  LSN
+	At   time.Time
+	Text string
+}
+
+// File is one file of a database.
+type File struct {
+	ID       int
+	Logical  string
+	Physical string
+	Log      bool
+	Bytes    int64
+}
+
+// Set is a backup set: what its headers say, and what it holds.
+type Set struct {
+	ID                                   tds.GUID
+	Type                                 SetType
+	Name, Description                    string
+	Database, Server, User               string
+	Created, Start, Finish               time.Time // of the database, of the backup
+	First, Last, Checkpoint, DatabaseLSN LSN
+	Binding, FamilyGUID                  tds.GUID
+	FirstFork, Fork                      tds.GUID
+	ForkPoint                            LSN // 0 when both forks are one
+	BaseLSN                              LSN // of a differential
+	BaseID                               tds.GUID
+	Model                                Model
+	CopyOnly, Checksum, Compressed       bool
+	BeginsChain, Tail                    bool
+	Version                              tds.Version
+	Files                                []File
+	Records                              []Record
+}
+
+func newGUID() tds.GUID {
+	var g tds.GUID
+	_, _ = rand.Read(g[:]) // never fails
+	g[6], g[8] = g[6]&0x0F|0x40, g[8]&0x3F|0x80
+	return g
+}
