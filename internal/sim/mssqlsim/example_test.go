@@ -60,6 +60,6 @@ func Example() {
 	// Output:
 	// backup: <nil>
 	// restore over it: mssql: The tail of the log for the database "sales" has not been backed up. Use BACKUP LOG WITH NORECOVERY to backup the log if it contains work you do not want to lose. Use the WITH REPLACE or WITH STOPAT clause of the RESTORE statement to just overwrite the contents of the log. (3159)
-	// RESTORE DATABASE is terminating abnormally. (3013)
+	// mssql: RESTORE DATABASE is terminating abnormally. (3013)
 	// restore: <nil> [an order]
 }

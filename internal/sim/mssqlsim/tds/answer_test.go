@@ -342,6 +342,7 @@ func TestProgressArrivesWhileTheBatchRuns(t *testing.T) {
 	message := &sqlexp.ReturnMessage{}
 	rows, err := db.QueryContext(t.Context(), "BACKUP DATABASE x TO DISK = 'y'", message)
 	require.NoError(t, err)
+	defer func() { require.NoError(t, rows.Close()) }()
 	var errs []int32
 	for active := true; active; {
 		switch m := message.Message(t.Context()).(type) {
@@ -360,7 +361,6 @@ func TestProgressArrivesWhileTheBatchRuns(t *testing.T) {
 			t.Error("rows from a backup")
 		}
 	}
-	require.NoError(t, rows.Close())
 	assert.Equal(t, []int32{3201, 3013}, errs)
 }
 

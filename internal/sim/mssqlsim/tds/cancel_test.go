@@ -104,10 +104,10 @@ func TestServerGoneInTheMiddle(t *testing.T) {
 	}))
 	rows, err := db.Query("select and vanish")
 	require.NoError(t, err)
+	defer func() { _ = rows.Close() }()
 	require.True(t, rows.Next(), "what was flushed arrives")
 	require.False(t, rows.Next())
 	require.Error(t, rows.Err())
-	_ = rows.Close()
 	assert.Equal(t, 1, calls)
 }
 
