@@ -147,7 +147,8 @@ func (in *Instance) families(ctx context.Context, st backupStatement) (all []Fam
 		old, sets, err := in.config.Media.Read(ctx, path)
 		if err == nil && len(sets) > 0 && !st.options.has("INIT") && !st.options.has("FORMAT") {
 			if old.Count != len(st.devices) || old.Sequence != i+1 {
-				return nil, false, failure(3132, "The media set has %d media families but only %d are provided. All members must be provided.", old.Count, len(st.devices))
+				return nil, false, failure(3231, "The media loaded on \"%s\" is formatted to support %d media families, but %d media families are expected "+
+					"according to the backup device specification.", path, old.Count, len(st.devices))
 			}
 			add = true
 			all = append(all, old)

@@ -286,7 +286,22 @@ func TestRules(t *testing.T) {
 		{"a stripe is missing", []string{`BACKUP DATABASE sales TO DISK = 'S:\backup\x', DISK = 'S:\backup\y'`}, `RESTORE DATABASE c FROM DISK = 'S:\backup\y'`, []int32{3132, 3013}},
 		{"a stripe of another set", []string{`BACKUP DATABASE sales TO DISK = 'S:\backup\x'`, `BACKUP DATABASE sales TO DISK = 'S:\backup\y'`},
 			`RESTORE DATABASE c FROM DISK = 'S:\backup\x', DISK = 'S:\backup\y'`, []int32{3258, 3013}},
-		{"a set that is not there", []string{`BACKUP DATABASE sales TO DISK = 'S:\backup\x'`}, `RESTORE DATABASE c FROM DISK = 'S:\backup\x' WITH FILE = 2`, []int32{3287, 3013}},
+		{"a set that is not there", []string{`BACKUP DATABASE sales TO DISK = 'S:\backup\x'`}, `RESTORE DATABASE c FROM DISK = 'S:\backup\x' WITH FILE = 2`, []int32{4038, 3013}},
+		{"a log that is none", []string{`BACKUP DATABASE sales TO DISK = 'S:\backup\x'`, `RESTORE DATABASE c FROM DISK = 'S:\backup\x' WITH NORECOVERY`},
+			`RESTORE LOG c FROM DISK = 'S:\backup\x'`, []int32{3135, 3013}},
+		{"a moment in a simple database", []string{`BACKUP DATABASE msdb TO DISK = 'S:\backup\x'`},
+			`RESTORE DATABASE c FROM DISK = 'S:\backup\x' WITH STOPAT = '2026-01-01T00:00:00'`, []int32{3145, 3013}},
+		{"checksums that are not there", []string{`BACKUP DATABASE sales TO DISK = 'S:\backup\x'`}, `RESTORE VERIFYONLY FROM DISK = 'S:\backup\x' WITH CHECKSUM`, []int32{3187, 3013}},
+		{"another number of stripes", []string{`BACKUP DATABASE sales TO DISK = 'S:\backup\x', DISK = 'S:\backup\y'`}, `BACKUP DATABASE sales TO DISK = 'S:\backup\x'`, []int32{3231, 3013}},
+		{"a differential without its full", []string{`BACKUP DATABASE sales TO DISK = 'S:\backup\x'`, `BACKUP DATABASE sales TO DISK = 'S:\backup\y' WITH DIFFERENTIAL`},
+			`RESTORE DATABASE c FROM DISK = 'S:\backup\y'`, []int32{3118, 3013}},
+		{"a file that is not in it", []string{`BACKUP DATABASE sales TO DISK = 'S:\backup\x'`}, `RESTORE DATABASE c FROM DISK = 'S:\backup\x' WITH MOVE 'nothing' TO 'x'`, []int32{3234, 3013}},
+		{"recovered twice", nil, `RESTORE DATABASE sales WITH RECOVERY`, []int32{3153, 3013}},
+		{"backup of what is being restored", []string{`BACKUP DATABASE sales TO DISK = 'S:\backup\x'`, `RESTORE DATABASE c FROM DISK = 'S:\backup\x' WITH NORECOVERY`},
+			`BACKUP DATABASE c TO DISK = 'S:\backup\y'`, []int32{927, 3013}},
+		{"use of what is being restored", []string{`BACKUP DATABASE sales TO DISK = 'S:\backup\x'`, `RESTORE DATABASE c FROM DISK = 'S:\backup\x' WITH NORECOVERY`}, "USE c", []int32{927}},
+		{"settings of what is being restored", []string{`BACKUP DATABASE sales TO DISK = 'S:\backup\x'`, `RESTORE DATABASE c FROM DISK = 'S:\backup\x' WITH NORECOVERY`},
+			"ALTER DATABASE c SET RECOVERY SIMPLE", []int32{5052}},
 		{"a log gap", []string{`BACKUP DATABASE sales TO DISK = 'S:\backup\x'`, `BACKUP DATABASE sales TO DISK = 'S:\backup\x2'`, `BACKUP LOG sales TO DISK = 'S:\backup\y'`,
 			`BACKUP DATABASE sales TO DISK = 'S:\backup\x3'`, `BACKUP LOG sales TO DISK = 'S:\backup\z'`, `RESTORE DATABASE c FROM DISK = 'S:\backup\x' WITH NORECOVERY`},
 			`RESTORE LOG c FROM DISK = 'S:\backup\z'`, []int32{4305, 3013}},
@@ -353,7 +368,7 @@ func TestSetsAreAppendedUnlessInit(t *testing.T) {
 	b.holds("a", "one")
 	b.holds("b", "one", "two")
 	b.run(`BACKUP DATABASE sales TO DISK = 'S:\backup\x' WITH INIT`)
-	assert.Equal(t, []int32{3287, 3013}, b.fails(`RESTORE DATABASE c FROM DISK = 'S:\backup\x' WITH FILE = 2`))
+	assert.Equal(t, []int32{4038, 3013}, b.fails(`RESTORE DATABASE c FROM DISK = 'S:\backup\x' WITH FILE = 2`))
 }
 
 func TestExclusiveAccess(t *testing.T) {

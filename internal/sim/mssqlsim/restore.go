@@ -34,8 +34,12 @@ func (in *Instance) restore(s *tds.Session, st restoreStatement, a *tds.Answer) 
 		return err
 	}
 	switch {
-	case st.what == "LOG" && set.Type != LogSet, st.what == "DATABASE" && set.Type == LogSet:
-		return failure(3118, "The database \"%s\" does not exist. RESTORE can only create a database when restoring either a full backup or a file backup of the primary file.", st.database)
+	case st.what == "LOG" && set.Type != LogSet:
+		return failure(3135, "The backup set in file '%s' was created by BACKUP DATABASE and cannot be used for this restore operation.", st.devices[0])
+	case st.what == "DATABASE" && set.Type == LogSet:
+		return failure(3135, "The backup set in file '%s' was created by BACKUP LOG and cannot be used for this restore operation.", st.devices[0])
+	case !st.options.stopAt.IsZero() && set.Model == Simple:
+		return failure(3145, "The STOPAT option is not supported for databases that use the SIMPLE recovery model.")
 	case set.Type == DatabaseSet:
 		d, err = in.restoreFull(d, st, set)
 	default:
@@ -93,9 +97,13 @@ func (in *Instance) pick(st restoreStatement) (Set, error) {
 	}
 	position := max(1, st.options.file)
 	if position > len(found) {
-		return Set{}, failure(3287, "The file ID %d on device '%s' is not valid.", position, st.devices[0])
+		return Set{}, failure(4038, "Cannot find file ID %d on device '%s'.", position, st.devices[0])
 	}
-	return found[position-1], nil
+	set := found[position-1]
+	if st.options.has("CHECKSUM") && !set.Checksum {
+		return Set{}, failure(3187, "RESTORE WITH CHECKSUM cannot be specified because the backup set does not contain checksum information.")
+	}
+	return set, nil
 }
 
 func (in *Instance) restoreFull(d *database, st restoreStatement, set Set) (*database, error) {

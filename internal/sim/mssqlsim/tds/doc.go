@@ -22,5 +22,5 @@
 // ends the connection, and Config.Log hears why.
 //
 // Sources: [MS-TDS] (Tabular Data Stream Protocol), sections 2.2.1 to 2.2.7; the client behind the numbers is github.com/microsoft/go-mssqldb v1.11.2, with which
-// the tests speak. The numbers 8009, 8144, 8178, 3902, 3903, 3989, 18452 and 18456 are those of the list of Database Engine errors.
+// the tests speak. The texts of 8009, 8144, 8178, 3902, 3903, 3989, 18452 and 18456 are as widely known; they were not compared with the list of Database Engine errors.
 package tds
