@@ -16,10 +16,11 @@ func (in *Instance) backup(ctx context.Context, s *tds.Session, st backupStateme
 	if err != nil {
 		return err
 	}
-	err = in.runBackup(ctx, st, set, a)
+	err = in.runBackup(ctx, s, st, set, a)
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	d.busy = false
+	delete(in.running, s.ID)
 	if err != nil {
 		return err
 	}
@@ -48,6 +49,10 @@ func (in *Instance) beginBackup(s *tds.Session, st backupStatement) (*database, 
 		return nil, Set{}, err
 	}
 	d.busy = true
+	in.running[s.ID] = &activity{command: "BACKUP DATABASE", database: d.id}
+	if st.log {
+		in.running[s.ID].command = "BACKUP LOG"
+	}
 	now := in.config.Now()
 	set := Set{
 		ID: newGUID(), Type: DatabaseSet, Name: st.options.texts["NAME"], Description: st.options.texts["DESCRIPTION"],
@@ -103,13 +108,16 @@ func (d *database) allowsBackup(st backupStatement) error {
 }
 
 // runBackup tells how far it is and writes the devices.
-func (in *Instance) runBackup(ctx context.Context, st backupStatement, set Set, a *tds.Answer) error {
+func (in *Instance) runBackup(ctx context.Context, s *tds.Session, st backupStatement, set Set, a *tds.Answer) error {
 	families, add, err := in.families(ctx, st)
 	if err != nil {
 		return err
 	}
 	step := st.options.stats
 	for percent := step; step > 0 && percent <= 100; percent += step {
+		in.mu.Lock()
+		in.running[s.ID].percent = percent
+		in.mu.Unlock()
 		if err := in.pace(ctx, set.Database, percent); err != nil {
 			return err
 		}

@@ -19,8 +19,9 @@
 //   - ALTER DATABASE name SET RECOVERY model, SET MULTI_USER, SET SINGLE_USER WITH ROLLBACK IMMEDIATE [DOC ALTER DATABASE SET].
 //   - USE name.
 //   - SELECT of a number, @@SPID, @@SERVERNAME, @@VERSION, DB_NAME(), SYSDATETIMEOFFSET(), SERVERPROPERTY('name'), with or without AS.
-//   - SELECT columns or * FROM sys.databases, sys.database_recovery_status, sys.master_files or msdb.dbo.backupset, WHERE column =, <>, IS NULL or IS NOT NULL, joined by AND,
-//     ORDER BY one column [DESC] [DOC, the page of each view; the columns are in the code of its rows].
+//   - SELECT columns or * FROM sys.databases, sys.database_recovery_status, sys.master_files, sys.dm_exec_requests (running backups), msdb.dbo.backupset or
+//     msdb.dbo.backupmediafamily, WHERE column =, <>, IS NULL or IS NOT NULL, joined by AND, ORDER BY one column [DESC] [DOC, the page of each view; the columns are in
+//     the code of its rows].
 //
 // # Errors and messages
 //
@@ -42,6 +43,6 @@
 // # What is not simulated
 //
 // Page counts, durations and sizes are made up. Backup devices of other kinds, mirrors, encryption, expiry, files and file groups, bulk-logged changes, stand-by,
-// availability groups, snapshots, permissions, locks, resource limits, sys.dm_exec_requests, joins. Restoring master or over files that are there is not hindered.
+// availability groups, snapshots, permissions, locks, resource limits, joins. Restoring master or over files that are there is not hindered.
 // The statement is read as a whole before it runs, but a name or option error is 50000 where the server would say 102.
 package mssqlsim

@@ -35,7 +35,15 @@ type Instance struct {
 	databases []*database
 	sessions  map[*tds.Session]string // and the database each is in
 	killed    map[*tds.Session]bool
-	history   []historyEntry // msdb.dbo.backupset
+	running   map[uint16]*activity // sys.dm_exec_requests, by session id
+	history   []historyEntry       // msdb.dbo.backupset
+}
+
+// activity is a BACKUP that runs.
+type activity struct {
+	command  string
+	database int // id
+	percent  int
 }
 
 type historyEntry struct {
@@ -81,7 +89,7 @@ func New(c Config) (*Instance, error) {
 	if c.Version == (tds.Version{}) {
 		c.Version = tds.Version{Major: 16, Build: 1000}
 	}
-	in := &Instance{config: c, sessions: map[*tds.Session]string{}, killed: map[*tds.Session]bool{}}
+	in := &Instance{config: c, sessions: map[*tds.Session]string{}, killed: map[*tds.Session]bool{}, running: map[uint16]*activity{}}
 	for _, name := range []string{"master", "tempdb", "model", "msdb"} {
 		model := Simple
 		if name == "model" {

@@ -429,6 +429,37 @@ func TestOneBackupAtATime(t *testing.T) {
 	first.Wait()
 }
 
+func TestProgressSeenFromOutside(t *testing.T) {
+	t.Parallel()
+	started, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	b := newBench(t, func(c *mssqlsim.Config) {
+		c.Pace = func(_ context.Context, _ string, percent int) error {
+			if percent == 75 {
+				once.Do(func() { close(started); <-release })
+			}
+			return nil
+		}
+	})
+	var working sync.WaitGroup
+	working.Go(func() {
+		_, err := b.db.Exec(`BACKUP DATABASE sales TO DISK = 'S:\backup\x' WITH STATS = 25`)
+		assert.NoError(t, err)
+	})
+	<-started
+	assert.Equal(t, map[string]any{"percent_complete": 75.0, "database_id": int64(5)},
+		b.row("SELECT percent_complete, database_id FROM sys.dm_exec_requests WHERE command = 'BACKUP DATABASE'"))
+	close(release)
+	working.Wait()
+	rows, err := b.conn.QueryContext(t.Context(), "SELECT * FROM sys.dm_exec_requests")
+	require.NoError(t, err)
+	defer func() { require.NoError(t, rows.Close()) }()
+	assert.False(t, rows.Next())
+	require.NoError(t, rows.Err())
+	id := b.row("SELECT media_set_id FROM msdb.dbo.backupset")["media_set_id"]
+	assert.Equal(t, `S:\backup\x`, b.row("SELECT physical_device_name FROM msdb.dbo.backupmediafamily WHERE media_set_id = @p1", id)["physical_device_name"])
+}
+
 func TestBackupCutOff(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, func(c *mssqlsim.Config) {

@@ -241,22 +241,45 @@ func (in *Instance) view(name string) (table, error) {
 				t.add(d.fileRow(f))
 			}
 		}
+	case "sys.dm_exec_requests":
+		t.add((&activity{}).row(0)) // for its columns
+		t.rows = nil
+		for id, r := range in.running {
+			t.add(r.row(id))
+		}
 	case "msdb.dbo.backupset":
+		t.add(historyEntry{}.row(0))
+		t.rows = nil
 		for i, h := range in.history {
 			t.add(h.row(i + 1))
 		}
-		if len(in.history) == 0 {
-			t.columns = (&table{}).columnsOf(historyEntry{}.row(0))
+	case "msdb.dbo.backupmediafamily":
+		t.add(familyRow(0, 0, ""))
+		t.rows = nil
+		for i, h := range in.history {
+			for j, path := range h.devices {
+				t.add(familyRow(i+1, j+1, path))
+			}
 		}
 	default:
-		return t, failure(208, "Invalid object name '%s'. mssqlsim knows sys.databases, sys.database_recovery_status, sys.master_files and msdb.dbo.backupset.", name)
+		return t, failure(208, "Invalid object name '%s'.", name)
 	}
 	return t, nil
 }
 
-func (t *table) columnsOf(fields []field) []tds.Column {
-	t.add(fields)
-	return t.columns
+func (r *activity) row(session uint16) []field {
+	return []field{
+		{"session_id", tds.SmallInt(), int(session)}, {"command", tds.NVarChar(32), r.command}, {"database_id", tds.SmallInt(), r.database},
+		{"percent_complete", tds.Float(), float64(r.percent)},
+	}
+}
+
+// familyRow tells one device of a backup. Each backup has a media set of its own in this history, even when it was added to another.
+func familyRow(mediaSet, sequence int, path string) []field {
+	return []field{
+		{"media_set_id", tds.Int(), mediaSet}, {"family_sequence_number", tds.TinyInt(), sequence},
+		{"physical_device_name", tds.NVarChar(260), path}, {"device_type", tds.TinyInt(), 2}, {"mirror", tds.TinyInt(), 0},
+	}
 }
 
 func (d *database) row() []field {
@@ -299,7 +322,7 @@ func (h historyEntry) row(id int) []field {
 	_, letter := s.Type.words()
 	number, guid, bit := tds.Numeric(25, 0), tds.UniqueIdentifier(), tds.Bit()
 	return []field{
-		{"backup_set_id", tds.Int(), id}, {"backup_set_uuid", guid, s.ID}, {"position", tds.Int(), h.position},
+		{"backup_set_id", tds.Int(), id}, {"backup_set_uuid", guid, s.ID}, {"media_set_id", tds.Int(), id}, {"position", tds.Int(), h.position},
 		{"name", tds.NVarChar(128), orNullText(s.Name)}, {"description", tds.NVarChar(255), orNullText(s.Description)}, {"user_name", tds.NVarChar(128), s.User},
 		{"first_lsn", number, lsn(s.First)}, {"last_lsn", number, lsn(s.Last)}, {"checkpoint_lsn", number, lsn(s.Checkpoint)},
 		{"database_backup_lsn", number, lsn(s.DatabaseLSN)}, {"backup_start_date", tds.DateTime(), s.Start}, {"backup_finish_date", tds.DateTime(), s.Finish},
