@@ -178,6 +178,15 @@ func TestChainFitsTogether(t *testing.T) {
 	assert.Equal(t, log2["LastLSN"], b.row("SELECT last_log_backup_lsn FROM sys.database_recovery_status WHERE database_id = 5")["last_log_backup_lsn"])
 }
 
+func TestCopyOnlyIsIgnoredWithDifferential(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.run(`BACKUP DATABASE sales TO DISK = 'S:\backup\x' WITH COPY_ONLY`, `BACKUP DATABASE sales TO DISK = 'S:\backup\x'`,
+		`BACKUP DATABASE sales TO DISK = 'S:\backup\y' WITH DIFFERENTIAL, COPY_ONLY`)
+	assert.Equal(t, true, b.row(`RESTORE HEADERONLY FROM DISK = 'S:\backup\x'`)["IsCopyOnly"])
+	assert.Equal(t, false, b.row(`RESTORE HEADERONLY FROM DISK = 'S:\backup\y'`)["IsCopyOnly"])
+}
+
 func TestRestoreUnderAnotherName(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

@@ -41,3 +41,22 @@ func TestBadPacketsAreRefused(t *testing.T) {
 		require.Error(t, err, name)
 	}
 }
+
+func TestRowTakesTheShorterForm(t *testing.T) {
+	t.Parallel()
+	columns := []Column{{Name: "a", Type: Bit()}, {Name: "b", Type: NVarCharMax()}}
+	for _, c := range []struct {
+		values []any
+		want   []byte
+	}{
+		{[]any{nil, ""}, []byte{tokenRow, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}},
+		{[]any{true, nil}, []byte{tokenNullRow, 2, 1, 1}},
+		{[]any{nil, nil}, []byte{tokenNullRow, 3}},
+	} {
+		got, err := appendRow(nil, columns, c.values)
+		require.NoError(t, err)
+		require.Equal(t, c.want, got)
+	}
+	_, err := appendRow(nil, columns, []any{true})
+	require.ErrorContains(t, err, "1 values for 2 columns")
+}
