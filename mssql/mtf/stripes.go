@@ -79,7 +79,7 @@ func conflicts(a, b *Media) (bad []string) {
 		bad = append(bad, fmt.Sprintf("stripe %d is one of %d, stripe %d one of %d", a.Family, a.Families, b.Family, b.Families))
 	}
 	if len(a.Sets) != len(b.Sets) {
-		return append(bad, fmt.Sprintf("stripe %d holds %d backups, stripe %d holds %d", a.Family, len(a.Sets), b.Family, len(b.Sets)))
+		return append(bad, fmt.Sprintf("stripe %d has %d sets, stripe %d has %d", a.Family, len(a.Sets), b.Family, len(b.Sets)))
 	}
 	for i, x := range a.Sets {
 		if y := b.Sets[i]; x.GUID != y.GUID || x.Database != y.Database || x.LastLSN != y.LastLSN {

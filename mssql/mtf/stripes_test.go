@@ -42,7 +42,7 @@ func TestStripes(t *testing.T) {
 	other := both(t, files[1].Bytes())
 	assert.Contains(t, check(one, other).Error(), "position 1 is sales")
 	files[1].Sets = append(files[1].Sets, differential())
-	assert.Contains(t, check(one, both(t, files[1].Bytes())).Error(), "stripe 2 holds 2 backups")
+	assert.Contains(t, check(one, both(t, files[1].Bytes())).Error(), "stripe 1 has 1 sets, stripe 2 has 2")
 	files[1].Family, files[1].Families = 3, 3
 	assert.NotNil(t, check(one, both(t, files[1].Bytes())))
 
