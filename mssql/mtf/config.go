@@ -76,6 +76,7 @@ func (w *walk) scin(f fields, at int64, s *Set) error {
 	if s.BackupSizeBytes, ok = f.size(0x60); !ok {
 		return corrupt(at, "the set cannot have %d bytes", f.u64(0x60))
 	}
+	w.lastAgain = f.lsn(0x90)
 	s.LocaleID, s.CompareStyle = f.u32(0x74), f.u32(0x78)
 	s.BindingID, s.RecoveryForkID, s.FamilyGUID = f.guid(0x7C), f.guid(0x9C), f.guid(0xE0)
 	s.ForkPointLSN = f.lsn(0xAC)
@@ -120,6 +121,7 @@ func (w *walk) sfin(f fields, at int64, s *Set) error {
 }
 
 // agree compares the two descriptions of a set in what is known when a backup starts. No checksum covers them, so this finds most of what could happen to them.
+// LastLSN stands twice in each (0x90, equal in all files observed); one witness is enough, since the start of a long backup may not know it.
 func (w *walk) agree(at int64) error {
 	a, b := w.first, w.set
 	if a == nil {
@@ -136,6 +138,7 @@ func (w *walk) agree(at int64) error {
 		{"creation date of the database", a.DatabaseCreated.Equal(b.DatabaseCreated)},
 		{"database version", a.DatabaseVersion == b.DatabaseVersion},
 		{"FirstLSN", a.FirstLSN == b.FirstLSN},
+		{"LastLSN", b.LastLSN == a.LastLSN || b.LastLSN == w.lastAgain},
 		{"CheckpointLSN", a.CheckpointLSN == b.CheckpointLSN},
 		{"DatabaseBackupLSN", a.DatabaseBackupLSN == b.DatabaseBackupLSN},
 		{"DatabaseBackupGUID", a.DatabaseBackupGUID == b.DatabaseBackupGUID},

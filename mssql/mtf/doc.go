@@ -31,8 +31,8 @@
 //
 // # What is not
 //
-// A file cut exactly behind one of its sets is a whole file with fewer sets: compare the number of sets, or the size, with what was backed up. Strings in
-// media and set headers, and padding, have no checksum. Data without WITH CHECKSUM has none either: Depth is then Walked at most. Pages are not looked into:
+// A file cut exactly behind one of its sets is a whole file with fewer sets: compare the number of sets, or the size, with what was backed up. What follows
+// the first 52 bytes of a header (names, dates, the GUID of the set), and padding, has no checksum. Data without WITH CHECKSUM has none either: Depth is then Walked at most. Pages are not looked into:
 // their own checksums are the server's to judge, which it does while it writes a backup WITH CHECKSUM.
 //
 // Compressed and encrypted backups are in a container of another format, MSSQLBAK. They are recognised, as Media.Container, and nothing else is said of

@@ -27,10 +27,11 @@ func (f fields) guid(o int) GUID  { return GUID(f.at(o, len(GUID{}))) }
 // size reads a count of bytes; false when it is beyond what a file can have.
 func (f fields) size(o int) (int64, bool) {
 	n := f.u64(o)
-	return int64(n), n < 1<<63 //nolint:gosec // the caller asks whether it fits
+	return int64(n), n < 1<<63
 }
 
-// date reads five bytes, big-endian bit fields: year 14, month 4, day 5, hour 5, minute 6, second 6 (MTF 1.00a MTF_DATE_TIME; 7.8). All zero is none.
+// date reads five bytes, big-endian bit fields: year 14, month 4, day 5, hour 5, minute 6, second 6 (MTF 1.00a MTF_DATE_TIME; 7.8). All zero is none, and so is
+// what no calendar knows.
 func (f fields) date(o int, zone *time.Location) time.Time {
 	var v uint64
 	for _, b := range f.at(o, 5) {
@@ -40,7 +41,11 @@ func (f fields) date(o int, zone *time.Location) time.Time {
 		return time.Time{}
 	}
 	part := func(shift, width int) int { return int(v>>shift) & (1<<width - 1) }
-	return time.Date(part(26, 14), time.Month(part(22, 4)), part(17, 5), part(12, 5), part(6, 6), part(0, 6), 0, zone)
+	year, month, day, hour, minute, second := part(26, 14), part(22, 4), part(17, 5), part(12, 5), part(6, 6), part(0, 6)
+	if year < 1 || year > 9999 || month < 1 || month > 12 || day < 1 || hour > 23 || minute > 59 || second > 59 {
+		return time.Time{}
+	}
+	return time.Date(year, time.Month(month), day, hour, minute, second, 0, zone)
 }
 
 // Types of strings (MTF 1.00a; 7.2).

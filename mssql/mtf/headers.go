@@ -52,7 +52,10 @@ const copyOnly = 0x2
 
 // noZone is the zone of a server that does not tell (MTF 1.00a; 7.6). Zones are in quarters of an hour, and positive ones east of Greenwich (inferred: 24 on
 // a machine in Dhaka, 8 in a European summer).
-const noZone = 127
+const (
+	noZone   = 127
+	lastZone = 14 * 4 // the easternmost zone there is
+)
 
 // begin reads SSET. Offsets: MTF 1.00a MTF_SSET_BLK; 7.6.
 func (w *walk) begin(b block) error {
@@ -66,7 +69,7 @@ func (w *walk) begin(b block) error {
 	s.PasswordProtected = b.u16(56) != 0 || b.u16(72) != 0
 	s.VersionMajor, s.VersionMinor = b.u8(93), b.u8(94)
 	w.zone = time.UTC
-	if zone := int8(b.u8(95)); zone != noZone { //nolint:gosec // it is a signed byte
+	if zone := int8(b.u8(95)); zone != noZone && zone >= -lastZone && zone <= lastZone {
 		s.ZoneKnown = true
 		w.zone = time.FixedZone("", int(zone)*15*60)
 	}

@@ -48,7 +48,7 @@ func ParseLSN(s string) (LSN, error) {
 	if !n.IsUint64() || n.Uint64() > math.MaxUint32 || block.Uint64() > math.MaxUint32 || slot.Uint64() > math.MaxUint16 {
 		return LSN{}, fmt.Errorf("LSN %q is out of range", s)
 	}
-	return LSN{VLF: uint32(n.Uint64()), Block: uint32(block.Uint64()), Slot: uint16(slot.Uint64())}, nil //nolint:gosec // ranges are checked above
+	return LSN{VLF: uint32(n.Uint64()), Block: uint32(block.Uint64()), Slot: uint16(slot.Uint64())}, nil
 }
 
 // Compare is negative when l lies before o in the log, positive when after.

@@ -274,6 +274,30 @@ func TestDescriptionsDisagree(t *testing.T) {
 		require.ErrorContains(t, err, what)
 		b[at+offset] ^= 1
 	}
+	// LastLSN may be unknown at the start, but the last description repeats it.
+	b[at+0x2A] ^= 1
+	_, err := scan(t, b)
+	require.NoError(t, err)
+	b[at+0x2A] ^= 1
+	b[bytes.LastIndex(b, []byte("SCIN"))+0x2A] ^= 1
+	_, err = scan(t, b)
+	damaged(t, err, "LastLSN")
+}
+
+// TestImpossibleTimes: a date or zone that does not exist is told as none.
+func TestImpossibleTimes(t *testing.T) {
+	t.Parallel()
+	s := full()
+	s.Zone = 100
+	b := media(s).Bytes()
+	for _, at := range []int{bytes.Index(b, []byte("SCIN")), bytes.LastIndex(b, []byte("SCIN"))} {
+		copy(b[at+0x48:], []byte{0xff, 0xff, 0xff, 0xff, 0xff})
+	}
+	m := both(t, b)
+	assert.True(t, m.Sets[0].DatabaseCreated.IsZero())
+	assert.False(t, m.Sets[0].ZoneKnown)
+	_, err := json.Marshal(m)
+	require.NoError(t, err)
 }
 
 // TestLyingLengths: lengths that no checksum covers are not believed.

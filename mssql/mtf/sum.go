@@ -25,7 +25,7 @@ func (s *sum) add(b []byte) {
 			w3 ^= binary.LittleEndian.Uint64(q[24:]) ^ binary.LittleEndian.Uint64(q[56:])
 		}
 		w := w0 ^ w1 ^ w2 ^ w3
-		x = bits.RotateLeft32(x, 1) ^ uint32(w) ^ uint32(w>>32) //nolint:gosec // the lower half is meant
+		x = bits.RotateLeft32(x, 1) ^ uint32(w) ^ uint32(w>>32)
 	}
 	*s = sum(x)
 }

@@ -63,16 +63,18 @@ const maxDamage = 32
 
 // walk goes through a file once.
 type walk struct {
-	t      *tape
-	m      *Media
-	sums   bool // read the data and compare its checksums
-	set    *Set // the one being read
-	first  *Set // how it was described at its start
-	zone   *time.Location
-	unit   int64  // bytes in a logical block
-	order  uint32 // control block id of the next block of the set
-	data   int    // data streams of the set
-	summed int    // those with a checksum
+	t     *tape
+	m     *Media
+	sums  bool // read the data and compare its checksums
+	set   *Set // the one being read
+	first *Set // how it was described at its start
+	zone  *time.Location
+
+	lastAgain LSN    // LastLSN as the newest description repeats it
+	unit      int64  // bytes in a logical block
+	order     uint32 // control block id of the next block of the set
+	data      int    // data streams of the set
+	summed    int    // those with a checksum
 
 	unsummed bool // a set has data without a checksum
 	damage   []error
@@ -169,7 +171,7 @@ func (w *walk) next() (block, error) {
 	if !printable(f[:4]) {
 		return block{}, corrupt(at, "no block begins here: found % x", f[:4])
 	}
-	if want, got := xor(f[:blockChecksum]), uint16(f.u16(blockChecksum)); want != got { //nolint:gosec // it is 16 bits wide
+	if want, got := xor(f[:blockChecksum]), uint16(f.u16(blockChecksum)); want != got {
 		return block{}, corrupt(at, "the header of the block %s has checksum 0x%04x, its content gives 0x%04x", id, got, want)
 	}
 	size := f.u16(blockEvents)
@@ -232,7 +234,7 @@ func (w *walk) inOrder(b block) error {
 	if w.set == nil || b.id == "ESET" {
 		return nil
 	}
-	if want := (b.at - w.set.Offset) / w.unit; (b.at-w.set.Offset)%w.unit == 0 && b.u64(blockAddress) != uint64(want) { //nolint:gosec // not negative
+	if want := (b.at - w.set.Offset) / w.unit; (b.at-w.set.Offset)%w.unit == 0 && b.u64(blockAddress) != uint64(want) {
 		if err := w.broken(b.at, "the block %s says that it is logical block %d of its set, and stands at %d", b.id, b.u64(blockAddress), want); err != nil {
 			return err
 		}
@@ -278,7 +280,7 @@ func (w *walk) stream() (stream, error) {
 		return s, corrupt(s.at, "no stream begins here: found % x", f[:4])
 	}
 	s.id = string(f[:4])
-	if want, got := xor(f[:streamChecksum]), uint16(f.u16(streamChecksum)); want != got { //nolint:gosec // it is 16 bits wide
+	if want, got := xor(f[:streamChecksum]), uint16(f.u16(streamChecksum)); want != got {
 		return s, corrupt(s.at, "the header of the stream %s has checksum 0x%04x, its content gives 0x%04x", s.id, got, want)
 	}
 	var ok bool

@@ -10,7 +10,7 @@ func (w *writer) config(id string, s Set, unit int) {
 	for i, g := range s.Groups {
 		r := c.record("SFGI", 0x14)
 		c.u32(r+8, 16)
-		c.u32(r+0x0C, uint32(i+1)) //nolint:gosec // few
+		c.u32(r+0x0C, uint32(i+1))
 		c.text(r, 0x10, g)
 		c.end(r)
 	}
@@ -22,7 +22,7 @@ func (w *writer) config(id string, s Set, unit int) {
 		}
 		c.u32(r+8, flags)
 		c.u32(r+0x10, 8192)
-		c.u32(r+0x14, uint32(i+1)) //nolint:gosec // few
+		c.u32(r+0x14, uint32(i+1))
 		c.u32(r+0x18, f.Pages)
 		c.u32(r+0x20, 512)
 		c.u32(r+0x24, f.Group)
@@ -42,12 +42,12 @@ func (w *writer) record(id string, size int) int {
 	return at
 }
 
-func (w *writer) end(at int) { w.u32(at+4, uint32(len(w.b)-at)) } //nolint:gosec // short
+func (w *writer) end(at int) { w.u32(at+4, uint32(len(w.b)-at)) }
 
 func (w *writer) lsn(at int, l LSN) {
 	w.u32(at, l[0])
 	w.u32(at+4, l[1])
-	w.u16(at+8, uint16(l[2])) //nolint:gosec // a slot
+	w.u16(at+8, uint16(l[2]))
 }
 
 func (w *writer) scin(s Set, last bool) {
@@ -68,7 +68,7 @@ func (w *writer) scin(s Set, last bool) {
 	w.b[r+0x57], w.b[r+0x58], w.b[r+0x5B] = s.Type, 52, 100
 	w.u16(r+0x59, 1252)
 	w.u16(r+0x5E, s.DatabaseVersion)
-	w.u64(r+0x60, uint64(size)) //nolint:gosec // not negative
+	w.u64(r+0x60, uint64(size))
 	w.u32(r+0x74, 1033)
 	w.u32(r+0x78, 196609)
 	for o, g := range map[int][16]byte{0x7C: s.Binding, 0x9C: s.Fork, 0xB8: s.FirstFork, 0xC8: s.FullGUID, 0xE0: s.FamilyGUID} {

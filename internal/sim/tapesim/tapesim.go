@@ -101,7 +101,7 @@ func (w *writer) block(id string, size int, attributes uint32) int {
 	switch id {
 	case "TAPE", "SFMB", "ESET":
 	default:
-		w.u64(at+20, uint64(at-w.set)/logical) //nolint:gosec // not negative
+		w.u64(at+20, uint64(at-w.set)/logical)
 		w.u32(at+36, w.order)
 		w.order++
 	}
@@ -117,8 +117,8 @@ func (w *writer) text(start, o int, s string) {
 	for _, u := range utf16.Encode([]rune(s)) {
 		w.b = binary.LittleEndian.AppendUint16(w.b, u)
 	}
-	w.u16(start+o, uint16(len(w.b)-start-from)) //nolint:gosec // names are short
-	w.u16(start+o+2, uint16(from))              //nolint:gosec // names are short
+	w.u16(start+o, uint16(len(w.b)-start-from))
+	w.u16(start+o+2, uint16(from))
 }
 
 // seal ends the header of the block: its length, its checksum.
@@ -126,7 +126,7 @@ func (w *writer) seal(at int) {
 	for len(w.b)%4 != 0 {
 		w.b = append(w.b, 0)
 	}
-	w.u16(at+8, uint16(len(w.b)-at)) //nolint:gosec // headers are short
+	w.u16(at+8, uint16(len(w.b)-at))
 	w.u16(at+50, xor(w.b[at:at+50]))
 }
 
@@ -162,7 +162,7 @@ func (w *writer) pad(unit int) {
 
 func (w *writer) filemark(size int) {
 	at := w.block("SFMB", size, 0x80000000)
-	w.u16(at+8, uint16(size)) //nolint:gosec // 64 KiB wrap to zero, as they do on disk
+	w.u16(at+8, uint16(size))
 	w.u32(at+52, uint32((size-64)/8-1))
 	w.u32(at+56, w.marks)
 	w.marks++
@@ -172,13 +172,13 @@ func (w *writer) filemark(size int) {
 func (w *writer) tape(f File, mark int) {
 	at := w.block("TAPE", 94, 0x30000)
 	w.b[at+48] = 2
-	w.u32(at+52, 0xC0FFEE00+uint32(max(f.Family, 1))) //nolint:gosec // a stripe
+	w.u32(at+52, 0xC0FFEE00+uint32(max(f.Family, 1)))
 	w.u32(at+56, 5)
 	w.u16(at+60, 1)
 	if f.Password {
 		w.u16(at+62, 5)
 	}
-	w.u16(at+64, uint16(mark/512)) //nolint:gosec // small
+	w.u16(at+64, uint16(mark/512))
 	w.u16(at+66, 3)
 	w.text(at, 68, f.Name)
 	w.text(at, 80, "Microsoft SQL Server\x00\x00")
@@ -197,7 +197,7 @@ func (w *writer) tape(f File, mark int) {
 	copy(raid, f.SetID[:])
 	binary.LittleEndian.PutUint32(raid[16:], 0xF00000AD)
 	for o, v := range map[int]int{20: max(f.Families, 1), 22: 1, 24: max(f.Family, 1), 30: 1} {
-		binary.LittleEndian.PutUint16(raid[o:], uint16(v)) //nolint:gosec // small
+		binary.LittleEndian.PutUint16(raid[o:], uint16(v))
 	}
 	w.stream("RAID", 0, raid)
 	w.pad(max(mark, logical))
@@ -208,7 +208,7 @@ func (w *writer) date(at int, t time.Time) {
 	if t.IsZero() {
 		return
 	}
-	v := uint64(t.Year())<<26 | uint64(t.Month())<<22 | uint64(t.Day())<<17 | uint64(t.Hour())<<12 | uint64(t.Minute())<<6 | uint64(t.Second()) //nolint:gosec // parts of a date
+	v := uint64(t.Year())<<26 | uint64(t.Month())<<22 | uint64(t.Day())<<17 | uint64(t.Hour())<<12 | uint64(t.Minute())<<6 | uint64(t.Second())
 	for i := range 5 {
 		w.b[at+i] = byte(v >> (32 - 8*i))
 	}
@@ -230,13 +230,13 @@ func (w *writer) sset(s Set, position int) {
 		w.u16(at+56, 5)
 	}
 	w.u16(at+60, 0x1200)
-	w.u16(at+62, uint16(position)) //nolint:gosec // small
+	w.u16(at+62, uint16(position))
 	w.u16(at+44, 21)
 	w.u16(at+46, 100)
 	w.b = append(append(w.b, s.GUID[:]...), make([]byte, 6)...)
 	w.text(at, 64, s.Name)
 	w.text(at, 76, s.User)
-	w.u64(at+80, uint64(at)) //nolint:gosec // not negative
+	w.u64(at+80, uint64(at))
 	w.date(at+88, s.Started)
 	w.b[at+93], w.b[at+94], w.b[at+95] = s.Major, s.Minor, byte(s.Zone)
 	w.b[at+97] = 2
