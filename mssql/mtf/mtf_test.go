@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/quiesce-go/quiesce/backup"
+	"github.com/quiesce-go/quiesce/internal/sim/tapesim"
 	"github.com/quiesce-go/quiesce/mssql/mtf"
 )
 
@@ -317,6 +318,22 @@ func TestLyingLengths(t *testing.T) {
 	binary.LittleEndian.PutUint16(b[at+0x6A:], 0xFFF0)
 	_, err := scan(t, b)
 	damaged(t, err, "a name outside its record")
+
+	many := full()
+	for range 1000 {
+		many.Files = append(many.Files, tapesim.Database{Logical: "one more", Physical: "somewhere", Group: 1})
+	}
+	b = media(many).Bytes()
+	assert.Len(t, both(t, b).Sets[0].Files, 1003)
+	binary.LittleEndian.PutUint32(b[bytes.Index(b, []byte("SCIN"))+4:], 64<<10+1)
+	_, err = scan(t, b)
+	damaged(t, err, "a record that is longer than what is read at once")
+
+	b = media(full()).Bytes()
+	b[bytes.Index(b, []byte("CSUM"))+8] = 3
+	reseal(b)
+	_, err = scan(t, b)
+	damaged(t, err, "a checksum of three bytes")
 }
 
 // TestAllDamageIsTold: a bad page does not hide the next.
@@ -349,11 +366,19 @@ func TestReadErrorsAreNotDamage(t *testing.T) {
 	require.ErrorIs(t, err, broken)
 }
 
+// odd gives 1000 bytes at a time, so that pieces do not end where sectors do.
+type odd struct{ r io.Reader }
+
+func (o odd) Read(p []byte) (int, error) { return o.r.Read(p[:min(len(p), 1000)]) }
+
 func TestSmallReads(t *testing.T) {
 	t.Parallel()
-	m, err := mtf.Verify(t.Context(), iotest.OneByteReader(bytes.NewReader(media(full()).Bytes())))
-	require.NoError(t, err)
-	assert.Equal(t, mtf.Summed, m.Depth)
+	b := media(full()).Bytes()
+	for _, r := range []io.Reader{iotest.OneByteReader(bytes.NewReader(b)), iotest.DataErrReader(bytes.NewReader(b)), odd{bytes.NewReader(b)}} {
+		m, err := mtf.Verify(t.Context(), r)
+		require.NoError(t, err)
+		assert.Equal(t, mtf.Summed, m.Depth)
+	}
 }
 
 func TestMediaAsJSON(t *testing.T) {
