@@ -93,8 +93,11 @@ func (w *walk) scin(f fields, at int64, s *Set) error {
 
 // sfgi reads the record of a file group (7.9 SFGI).
 func (w *walk) sfgi(f fields, at int64, s *Set) error {
-	if len(f) < sfgiSize || len(s.FileGroups) == maxFiles {
-		return corrupt(at, "the record SFGI has %d bytes, want at least %d in one of at most %d", len(f), sfgiSize, maxFiles)
+	if len(f) < sfgiSize {
+		return corrupt(at, "the record SFGI has %d bytes, want at least %d", len(f), sfgiSize)
+	}
+	if len(s.FileGroups) == maxFiles {
+		return corrupt(at, "the set has more than %d records SFGI", maxFiles)
 	}
 	g := FileGroup{ID: f.u32(0x0C)}
 	err := w.text(f, at, 0x10, unicode, &g.Name)
@@ -107,8 +110,11 @@ const logFile = 0x8
 
 // sfin reads the record of a file (7.9 SFIN).
 func (w *walk) sfin(f fields, at int64, s *Set) error {
-	if len(f) < sfinSize || len(s.Files) == maxFiles {
-		return corrupt(at, "the record SFIN has %d bytes, want at least %d in one of at most %d", len(f), sfinSize, maxFiles)
+	if len(f) < sfinSize {
+		return corrupt(at, "the record SFIN has %d bytes, want at least %d", len(f), sfinSize)
+	}
+	if len(s.Files) == maxFiles {
+		return corrupt(at, "the set has more than %d records SFIN", maxFiles)
 	}
 	x := File{ID: f.u32(0x14), Group: f.u32(0x24), PageSizeBytes: int(f.u32(0x10)), Pages: int64(f.u32(0x18)), Log: f.u32(8)&logFile != 0}
 	var ok bool

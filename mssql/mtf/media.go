@@ -25,7 +25,8 @@ const (
 	Recognised Depth = iota
 	// Walked: all blocks and streams follow each other to the exact end of the file, and the checksum of each header is right. The data may be anything.
 	Walked
-	// Summed: besides, every byte of pages and log was read and gives the checksum that the server wrote. It needs backups taken WITH CHECKSUM.
+	// Summed: besides, every byte of pages and log was read and gives the checksum that the server wrote. It needs backups taken WITH CHECKSUM,
+	// or without data, as an empty log is.
 	Summed
 )
 

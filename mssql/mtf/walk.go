@@ -206,11 +206,10 @@ func (w *walk) enter(b block) error {
 	if err := w.inOrder(b); err != nil {
 		return err
 	}
-	id := b.id
 	if err := w.streams(b); err != nil {
 		return err
 	}
-	if id == "MSLS" {
+	if b.id == "MSLS" {
 		return w.finish()
 	}
 	return nil
