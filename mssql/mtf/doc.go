@@ -44,7 +44,8 @@
 // # Where the format is from
 //
 // Comments name the sources of each offset and number: "MTF 1.00a" is the specification of Microsoft Tape Format of that version. "Observed" was decoded from 108
-// genuine files of SQL Server 2005 to 2016, where it holds without exception; a smaller number is given where fewer files show it. "Inferred" is a
+// genuine files of SQL Server 2005 to 2016, where it holds without exception; a smaller number is given where fewer files show it. The tests
+// here run against 26 of them, of 2008 R2 and 2012, and against synthetic files. "Inferred" is a
 // conclusion that no file at hand contradicts. Numbers such as 7.9 are the sections of the notes on these files that this package was written from:
 // 7.1 kinds of files, 7.2 block header, 7.3 stream header, 7.4 order, 7.5 TAPE, 7.6 SSET, 7.7 VOLB, 7.8 dates, 7.9 descriptions, 7.10 data, 7.11 checksums, 7.12 container.
 package mtf
