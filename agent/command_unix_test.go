@@ -24,7 +24,7 @@ import (
 func TestCommandIsToldWhatItIsAbout(t *testing.T) {
 	dir := t.TempDir()
 	c := agent.Command{
-		Args: []string{"/bin/sh", "-c", `cat >record.json; env | grep -E '^(QUIESCE_|MINE=)' | sort >env; echo "$1" >arg`, "sh", "two words; $(no shell)"},
+		Args: []string{"/bin/sh", "-c", `cat >record.json; env | grep -E '^(QUIESCE_(JOB|ACTION|OUTCOME|KIND|ID|ERROR)|MINE)=' | sort >env; echo "$1" >arg`, "sh", "two words; $(no shell)"},
 		Dir:  dir, Env: []string{"MINE=1", "LC_ALL=C", "QUIESCE_JOB=forged"},
 	}
 	r := agent.Record{Job: "shop", Action: agent.ActionBackup, Outcome: agent.OutcomeFailed, Kind: backup.Log, ID: "i", Error: "line 1", Scheduled: day(1, 2, 0)}

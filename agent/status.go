@@ -3,6 +3,8 @@ package agent
 import (
 	"slices"
 	"time"
+
+	"github.com/quiesce-go/quiesce/backup"
 )
 
 // JobStatus is what is known of a job without asking its application.
@@ -60,4 +62,21 @@ func (m *memory) report(s *JobStatus, objective time.Duration, now time.Time) {
 	}
 	s.RecoveryPoint = m.point
 	s.Absent = objective > 0 && m.known && now.Sub(m.begun) > objective
+}
+
+// StatusFrom is what a history alone tells of a job, to a program that is not the agent that runs it: nothing of what is running and due, and of the past only
+// the backups that exist.
+func (j Job) StatusFrom(h backup.History, now time.Time) JobStatus {
+	s := JobStatus{Job: j.Name, Application: j.Application, Last: make(map[string]Record)}
+	for _, b := range h {
+		outcome := OutcomeOK
+		if b.Partial() {
+			outcome = OutcomePartial
+		}
+		s.Last[string(b.Kind)] = Record{Job: j.Name, Action: ActionBackup, Outcome: outcome, Application: b.Application, Instance: b.Instance,
+			Asked: b.Kind, Kind: b.Kind, ID: b.ID, Started: b.Started, Finished: b.Finished, Proof: &b.Proof, Bytes: b.Bytes, StoredBytes: b.StoredBytes, Parts: b.Parts}
+	}
+	point, begun := recoveryPoint(h)
+	s.RecoveryPoint, s.Absent = point, j.Objective > 0 && now.Sub(begun) > j.Objective
+	return s
 }

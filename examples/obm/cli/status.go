@@ -76,7 +76,7 @@ func (o *opened) health(ctx context.Context, jobs []agent.Job) (Health, error) {
 		if err != nil {
 			return h, err
 		}
-		h.Jobs = append(h.Jobs, statusOf(j, history, o.in.now()))
+		h.Jobs = append(h.Jobs, j.StatusFrom(history, o.in.now()))
 	}
 	return h, nil
 }
@@ -116,48 +116,6 @@ func reachable(addr string) string {
 		return net.JoinHostPort("localhost", port)
 	}
 	return addr
-}
-
-// statusOf is what the target tells of a job.
-func statusOf(j agent.Job, h backup.History, now time.Time) agent.JobStatus {
-	s := agent.JobStatus{Job: j.Name, Application: j.Application, Last: map[string]agent.Record{}}
-	for _, b := range h {
-		outcome := agent.OutcomeOK
-		if b.Partial() {
-			outcome = agent.OutcomePartial
-		}
-		s.Last[string(b.Kind)] = agent.Record{Job: j.Name, Action: agent.ActionBackup, Outcome: outcome, Application: b.Application, Instance: b.Instance,
-			Asked: b.Kind, Kind: b.Kind, ID: b.ID, Started: b.Started, Finished: b.Finished, Proof: &b.Proof, Bytes: b.Bytes, StoredBytes: b.StoredBytes, Parts: b.Parts}
-	}
-	point, begun := recoveryPoint(h)
-	s.RecoveryPoint, s.Absent = point, j.Objective > 0 && now.Sub(begun) > j.Objective
-	return s
-}
-
-// recoveryPoint is the newest time that every item can be restored to from proven backups, and when the oldest of the backups that give it was begun by
-// our clock. Items that no longer exist do not count.
-func recoveryPoint(h backup.History) (point, begun time.Time) {
-	proven := slices.DeleteFunc(slices.Clone(h), func(b backup.Backup) bool { return b.Proof < backup.ProofBytes })
-	anchors, gone := proven.Anchors(), h.Plan(backup.Target{}).Skipped
-	first := true
-	for _, c := range h.Coverages() {
-		if slices.ContainsFunc(gone, func(r backup.Refusal) bool { return r.Name == c.Item }) {
-			continue
-		}
-		spans := proven.Coverage(c.Item).Spans
-		last, ok := anchors[c.Item]
-		if len(spans) == 0 || !ok {
-			return time.Time{}, time.Time{}
-		}
-		if to := spans[len(spans)-1].To; first || to.Before(point) {
-			point = to
-		}
-		if b, _ := proven.Find(last.Last.ID); first || b.Started.Before(begun) {
-			begun = b.Started
-		}
-		first = false
-	}
-	return point, begun
 }
 
 func printHealth(w io.Writer, h Health) {
