@@ -18,7 +18,8 @@
 //   - Reset connection: database and transaction are those after login, the client is told so first.
 //
 // What is not: MARS, Windows and federated authentication, feature extensions, bulk load, table parameters, output parameters, named or nested transactions,
-// isolation levels, code pages (varchar is ASCII), fixed-length and NOT NULL columns, xml, sql_variant, text and image, redirection. A request that needs one of these
+// isolation levels, the return to the old database after USE inside sp_executesql,
+// code pages (varchar is ASCII), fixed-length and NOT NULL columns, xml, sql_variant, text and image, redirection. A request that needs one of these
 // ends the connection, and Config.Log hears why.
 //
 // Sources: [MS-TDS] (Tabular Data Stream Protocol), sections 2.2.1 to 2.2.7; the client behind the numbers is github.com/microsoft/go-mssqldb v1.11.2, with which
