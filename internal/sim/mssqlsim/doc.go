@@ -25,8 +25,8 @@
 //
 // # Errors and messages
 //
-// Number, severity and text from 3000 to 4999 are those of the list "Database Engine events and errors" of the SQL Server documentation; the others are as widely known
-// and were not compared with it. After an error of BACKUP or RESTORE comes 3013.
+// Number, severity and text from 3000 to 3613 and from 4000 to 4157 were compared with the list "Database Engine events and errors" of the SQL Server documentation; the
+// others, 4208 to 4335 among them, are as widely known and were not compared. After an error of BACKUP or RESTORE comes 3013.
 // Backup: 3021 in a transaction, 3023 another one runs, 3147 tempdb, 3024 and 4212 master, 4208 log of a simple database, 4214 no log chain, 3035 no base, 927 restoring,
 // 3231 another number of devices, 3201 device, 3204 cancelled, 911 no database.
 // Restore: 3101 and 3102 in use, 3159 tail not saved, 3154 another database, 3118, 3153, 3117 nothing to roll forward, 3136 wrong base, 4305 and 4326 log too late and too early, 4330
