@@ -57,32 +57,90 @@ type ledgerSettings struct {
 	Dir string `yaml:"dir" config:"required"`
 }
 
-// openLedger opens it. Files in the directory make it behave: "hang" holds backups up until it is removed, "fail-<database>" makes that database fail.
+// openLedger makes its source. Files in the directory make it behave: "hang" holds backups up until it is removed, "fail-<database>" makes that database fail.
+//
+// The application lives in the process that opens it, and two of them would write over each other. So it is opened by the first call that needs it: the pipeline
+// makes those under the job's lease.
 func openLedger(_ context.Context, s ledgerSettings, to string) (backup.Source, error) {
 	if to == "" {
 		to = s.Dir
 	}
-	l, err := backuptest.OpenLedger(to, nil)
-	if err != nil {
-		return nil, err
-	}
-	for db := range l.Current() {
-		if _, err := os.Stat(filepath.Join(to, "fail-"+db)); err == nil {
-			l.FailDatabase(db, errors.New("this database is broken"))
-		}
-	}
-	return &ledgerSource{l.Source(nil), l, to}, nil
+	return &ledgerSource{dir: to, stored: backuptest.NewLedger(nil).Source(nil)}, nil
 }
 
 type ledgerSource struct {
+	dir    string
+	stored *backuptest.LedgerSource // for what needs stored backups only
+	l      *backuptest.Ledger       // once opened
 	*backuptest.LedgerSource
-	l   *backuptest.Ledger
-	dir string
 }
 
-func (s *ledgerSource) Close() error { return s.l.Close() }
+func (s *ledgerSource) open() error {
+	if s.l != nil {
+		return nil
+	}
+	l, err := backuptest.OpenLedger(s.dir, nil)
+	if err != nil {
+		return err
+	}
+	for db := range l.Current() {
+		if _, err := os.Stat(filepath.Join(s.dir, "fail-"+db)); err == nil {
+			l.FailDatabase(db, errors.New("this database is broken"))
+		}
+	}
+	s.l, s.LedgerSource = l, l.Source(nil)
+	return nil
+}
+
+func (s *ledgerSource) Close() error {
+	if s.l == nil {
+		return nil
+	}
+	return s.l.Close()
+}
+
+func (s *ledgerSource) Describe() backup.Description { return s.stored.Describe() }
+
+func (s *ledgerSource) Check(ctx context.Context, dir backup.StageDir) []backup.Finding {
+	if err := s.open(); err != nil {
+		return []backup.Finding{{What: "the application is there", Err: err}}
+	}
+	return s.LedgerSource.Check(ctx, dir)
+}
+
+func (s *ledgerSource) Estimate(ctx context.Context, r backup.Request) (int64, error) {
+	if err := s.open(); err != nil {
+		return 0, err
+	}
+	return s.LedgerSource.Estimate(ctx, r)
+}
+
+func (s *ledgerSource) Recover(ctx context.Context, job string, h backup.History) error {
+	if err := s.open(); err != nil {
+		return err
+	}
+	return s.LedgerSource.Recover(ctx, job, h)
+}
+
+func (s *ledgerSource) Restore(ctx context.Context, r backup.RestoreRequest, set *backup.RestoreSet) error {
+	if err := s.open(); err != nil {
+		return err
+	}
+	return s.LedgerSource.Restore(ctx, r, set)
+}
+
+func (s *ledgerSource) Verify(ctx context.Context, set *backup.RestoreSet) error {
+	return s.stored.Verify(ctx, set)
+}
+
+func (s *ledgerSource) Rehearse(ctx context.Context, r backup.RestoreRequest, set *backup.RestoreSet, scratch string) error {
+	return s.stored.Rehearse(ctx, r, set, scratch)
+}
 
 func (s *ledgerSource) Backup(ctx context.Context, r backup.Request, st *backup.Stage) (backup.Result, error) {
+	if err := s.open(); err != nil {
+		return backup.Result{}, err
+	}
 	for {
 		if _, err := os.Stat(filepath.Join(s.dir, "hang")); err != nil {
 			return s.LedgerSource.Backup(ctx, r, st)
