@@ -25,7 +25,8 @@
 //
 // What is due while its job is busy starts when the job is free, once however often it was due. Of backups that wait, only the strongest is made. At
 // the start of Run, what should have been done while no agent ran is made up for: the state says up to when a schedule has been seen to, and when the state is
-// lost, the target's history does. A schedule that neither knows is new and begins now. When the machine slept or its clock was set, that is noticed within a minute.
+// lost, the target's history does. A schedule that neither knows is new and begins now. A scheduled run
+// that finds the job held by another machine, or by the lease of a program that died, is tried again, less and less often, unless the other has made it unnecessary. When the machine slept or its clock was set, that is noticed within a minute.
 //
 // # What is guaranteed
 //
