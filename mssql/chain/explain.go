@@ -2,6 +2,7 @@ package chain
 
 import (
 	"iter"
+	"slices"
 
 	"github.com/quiesce-go/quiesce/mssql/mtf"
 )
@@ -27,9 +28,18 @@ func (h *history) explain(r reach, fork mtf.GUID, lsn mtf.LSN) *Refusal {
 	way := map[mtf.GUID]bool{}
 	n := h.nearest(r, fork, lsn, way)
 	if n == nil {
-		return h.startless(r, fork, lsn)
+		return h.startless(fork, lsn, way)
 	}
 	from := n.set.LastLSN
+	for _, s := range h.sets {
+		if s.isLog() && way[s.Fork] && s.LastLSN.Compare(from) > 0 && n.set.end().enters(*s) == nil {
+			// It could be applied, and was not, since the target lies in it or before its end.
+			if s.BulkLogged {
+				return unstoppable(s)
+			}
+			return refuse(WrongFork, "name the fork "+s.Fork.String(), "the target lies before the recovery fork %s began, on %s", fork, s.Fork).about(*s)
+		}
+	}
 	next := h.next(way, from)
 	for _, l := range h.lost {
 		s := l.set
@@ -87,17 +97,14 @@ func (h *history) next(way map[mtf.GUID]bool, from mtf.LSN) (next *Set) {
 	return next
 }
 
-// startless says why no full leads to lsn on fork.
-func (h *history) startless(r reach, fork mtf.GUID, lsn mtf.LSN) *Refusal {
-	var early, late *Set // the data backup on the fork that ends first, and the log that begins first
+// startless says why no full leads to lsn on fork; way are the forks that lead there, as far as logs tell.
+func (h *history) startless(fork mtf.GUID, lsn mtf.LSN, way map[mtf.GUID]bool) *Refusal {
+	var early, late *Set // the data backup on the fork that ends first, and the log on the way that begins first
 	for _, s := range h.sets {
 		switch {
-		case s.Fork != fork:
-		case s.isLog():
-			if late == nil || s.FirstLSN.Compare(late.FirstLSN) < 0 {
-				late = s
-			}
-		case early == nil:
+		case s.isLog() && way[s.Fork] && (late == nil || s.FirstLSN.Compare(late.FirstLSN) < 0):
+			late = s
+		case !s.isLog() && s.Fork == fork && early == nil:
 			early = s
 		}
 	}
@@ -105,25 +112,27 @@ func (h *history) startless(r reach, fork mtf.GUID, lsn mtf.LSN) *Refusal {
 		return refuse(TooEarly, "restore from an older backup", "the oldest backup ends at %s, beyond %s", early.LastLSN, lsn).about(*early)
 	}
 	for _, l := range h.lost {
-		if !l.set.isLog() && l.set.Fork == fork && l.set.LastLSN.Compare(lsn) <= 0 {
+		if !l.set.isLog() && way[l.set.Fork] && l.set.LastLSN.Compare(lsn) <= 0 {
 			return l.why
 		}
 	}
 	if late == nil {
-		return refuse(NothingHere, "look at what backups there are", "no backup that can be used is of the recovery fork %s", fork)
+		return refuse(NothingHere, "look at what backups there are", "no full that can be used is of the recovery fork %s", fork)
 	}
-	var near *node // on another fork, from which this one may have begun
-	for other := range r {
-		if n := r.within(other, mtf.LSN{}, late.FirstLSN); n != nil && n.set.LastLSN != late.FirstLSN && (near == nil || n.set.LastLSN.Compare(near.set.LastLSN) > 0) {
-			near = n
-		}
-	}
-	if near != nil {
-		return missing(near.set.LastLSN, late.FirstLSN).about(*near.set, *late)
+	if !late.crosses() && h.startsElsewhere(way, late.FirstLSN) {
+		r := refuse(Gap, "find the log backup in which the database was restored, or restore from a full of the new fork",
+			"log is missing up to %s, and in it how the recovery fork %s began", late.FirstLSN, late.Fork).about(*late)
+		r.To = late.FirstLSN
+		return r
 	}
 	none := refuse(NoFull, "bring the full before that log; without one nothing can be restored", "no full is there for the logs from %s on", late.FirstLSN).about(*late)
 	none.To = late.FirstLSN
 	return none
+}
+
+// startsElsewhere reports whether a full before lsn is on a fork that is not on the way, but may be: no log says where the way begins.
+func (h *history) startsElsewhere(way map[mtf.GUID]bool, lsn mtf.LSN) bool {
+	return slices.ContainsFunc(h.sets, func(s *Set) bool { return !s.isLog() && !way[s.Fork] && s.LastLSN.Compare(lsn) < 0 })
 }
 
 // explainMoment says why nothing in r leads to Time, and which moments near it can be restored.
@@ -162,7 +171,7 @@ func (g *goal) whyNot(r reach) *Refusal {
 	}
 	for _, s := range g.sets {
 		if s.BulkLogged && s.isLog() && mine(s) && !s.before(g.Time) && r.entry(s) != nil {
-			return g.unstoppable(s)
+			return unstoppable(s)
 		}
 		if !s.isLog() && (early == nil || s.Finished.Before(early.Finished)) {
 			early = s
@@ -204,7 +213,7 @@ func (h *history) newestBy(match func(*Set) bool) (last *Set) {
 }
 
 // unstoppable is the refusal to stop in a log with bulk-logged changes.
-func (g *goal) unstoppable(s *Set) *Refusal {
+func unstoppable(s *Set) *Refusal {
 	r := refuse(BulkLogged, "restore to the end of this log, to a moment before it, or to one in a later log without such changes",
 		"the %s holds bulk-logged changes and can only be restored whole", s).about(*s)
 	r.From, r.To = s.FirstLSN, s.LastLSN

@@ -208,26 +208,37 @@ func (g *goal) steps(e end) (Plan, *Refusal) {
 	return p, nil
 }
 
-// backup leads to the end of the backup that GUID names.
+// backup leads to the end of the backup that GUID names. Where that one cannot be used, or is a log, other backups may lead to the very same place in the log.
 func (g *goal) backup() (end, *Refusal) {
+	var s *Set
+	var why *Refusal
 	for _, l := range g.lost {
 		if l.set.GUID == g.GUID {
-			return end{}, l.why
+			s, why = l.set, l.why
 		}
 	}
-	i := slices.IndexFunc(g.sets, func(s *Set) bool { return s.GUID == g.GUID })
-	if i < 0 {
-		return end{}, refuse(NothingHere, "look at what backups there are", "there is no backup %s of this database", g.GUID)
+	if i := slices.IndexFunc(g.sets, func(s *Set) bool { return s.GUID == g.GUID }); i >= 0 {
+		s, why = g.sets[i], nil
 	}
-	s := g.sets[i]
-	if !s.isLog() {
+	switch {
+	case s == nil:
+		return end{}, refuse(NothingHere, "look at what backups there are", "there is no backup %s of this database", g.GUID)
+	case why == nil && !s.isLog():
 		return end{node: &node{set: s}}, nil
+	case why != nil && why.Cause == Conflicting:
+		return end{}, why
 	}
 	r := g.search(every, every)
-	if n := r.within(s.Fork, s.LastLSN, s.LastLSN); n != nil {
-		return end{node: n}, nil
+	n := r.within(s.Fork, s.LastLSN, s.LastLSN)
+	switch {
+	case n == nil && why == nil:
+		return end{}, g.explain(r, s.Fork, s.LastLSN)
+	case n == nil:
+		return end{}, why
+	case why != nil:
+		g.notes = append(g.notes, "other backups lead to the same state: "+why.Detail)
 	}
-	return end{}, g.explain(r, s.Fork, s.LastLSN)
+	return end{node: n}, nil
 }
 
 // newest leads to the newest state that the backups speak of. What lies behind a gap is spoken of, so a restore that would end at the gap is refused.
@@ -254,10 +265,10 @@ func (g *goal) lastOf(fork mtf.GUID) (last mtf.LSN) {
 	return last
 }
 
-// moment leads to Time: through logs that were over before it into the first that was begun at it or later, and so holds all that was committed by then.
+// moment leads to Time: from a backup that was surely over, through logs that were over before it into the first that was begun at it or later, and so holds all that was committed by then.
 func (g *goal) moment() (end, *Refusal) {
 	t := g.Time
-	r := g.search(func(s *Set) bool { return !s.Finished.After(t) }, func(s *Set) bool { return s.Started.Before(t) && (!s.BulkLogged || s.before(t)) })
+	r := g.search(func(s *Set) bool { return s.before(t) }, func(s *Set) bool { return s.Started.Before(t) && (!s.BulkLogged || s.before(t)) })
 	found := map[mtf.GUID]end{}
 	for _, s := range g.sets {
 		if !s.isLog() && s.Finished.Equal(t) {
@@ -318,7 +329,7 @@ func (g *goal) record() (end, *Refusal) {
 	case len(found) > 0 && (g.Fork.IsZero() || found[g.Fork].node != nil):
 		return g.choose(found, func(mtf.GUID, span) bool { return false })
 	case bulk != nil && (g.Fork.IsZero() || bulk.Fork == g.Fork):
-		return end{}, g.unstoppable(bulk)
+		return end{}, unstoppable(bulk)
 	}
 	fork := g.Fork
 	if fork.IsZero() {
@@ -345,7 +356,7 @@ func (g *goal) mark() (end, *Refusal) {
 	}
 	starts := slices.DeleteFunc(slices.Clone(g.sets), func(s *Set) bool { return s.isLog() })
 	if !g.Time.IsZero() {
-		starts = slices.DeleteFunc(starts, func(s *Set) bool { return s.Finished.After(g.Time) })
+		starts = slices.DeleteFunc(starts, func(s *Set) bool { return !s.before(g.Time) })
 	}
 	from := func(usable []*Set) *node {
 		ok := make(map[*Set]bool, len(usable))
