@@ -2,6 +2,7 @@ package chain
 
 import (
 	"iter"
+	"math"
 	"slices"
 
 	"github.com/quiesce-go/quiesce/mssql/mtf"
@@ -23,16 +24,22 @@ func (h *history) all() iter.Seq[*Set] {
 	}
 }
 
+// A route is the forks that lead to a place, each with how far along it goes.
+type route map[mtf.GUID]mtf.LSN
+
+func (w route) holds(s *Set) bool { return s.LastLSN.Compare(w[s.Fork]) <= 0 }
+
 // explain says why nothing in r leads to lsn on fork, and names the log that is missing.
 func (h *history) explain(r reach, fork mtf.GUID, lsn mtf.LSN) *Refusal {
-	way := map[mtf.GUID]bool{}
+	way := route{}
 	n := h.nearest(r, fork, lsn, way)
+	way[fork] = mtf.LSN{VLF: math.MaxUint32} // what goes on behind lsn is of interest too
 	if n == nil {
 		return h.startless(fork, lsn, way)
 	}
 	from := n.set.LastLSN
 	for _, s := range h.sets {
-		if s.isLog() && way[s.Fork] && s.LastLSN.Compare(from) > 0 && n.set.end().enters(*s) == nil {
+		if s.isLog() && way.holds(s) && s.LastLSN.Compare(from) > 0 && n.set.end().enters(*s) == nil {
 			// It could be applied, and was not, since the target lies in it or before its end.
 			if s.BulkLogged {
 				return unstoppable(s)
@@ -43,17 +50,23 @@ func (h *history) explain(r reach, fork mtf.GUID, lsn mtf.LSN) *Refusal {
 	next := h.next(way, from)
 	for _, l := range h.lost {
 		s := l.set
-		if s.isLog() && way[s.Fork] && s.FirstLSN.Compare(from) <= 0 && from.Compare(s.LastLSN) < 0 {
+		if s.isLog() && way.holds(s) && s.FirstLSN.Compare(from) <= 0 && from.Compare(s.LastLSN) < 0 {
 			why := *l.why
 			why.From, why.To = from, s.LastLSN
 			return &why
 		}
 	}
 	if next != nil {
-		return missing(from, next.FirstLSN).about(*n.set, *next)
+		why := missing(from, next.FirstLSN).about(*n.set, *next)
+		for _, l := range h.lost { // what would have helped
+			if s := l.set; !s.isLog() && way.holds(s) && s.LastLSN.Compare(next.FirstLSN) >= 0 && s.LastLSN.Compare(next.LastLSN) <= 0 {
+				why.Detail += "; " + l.why.Detail
+			}
+		}
+		return why
 	}
 	for _, l := range h.lost {
-		if s := l.set; way[s.Fork] && s.LastLSN.Compare(from) > 0 {
+		if s := l.set; way.holds(s) && s.LastLSN.Compare(from) > 0 {
 			why := *l.why
 			why.From, why.To = from, s.LastLSN
 			return &why
@@ -68,29 +81,27 @@ func (h *history) explain(r reach, fork mtf.GUID, lsn mtf.LSN) *Refusal {
 }
 
 // nearest is the last node on the way to lsn on fork; way collects the forks that lead there.
-func (h *history) nearest(r reach, fork mtf.GUID, lsn mtf.LSN, way map[mtf.GUID]bool) *node {
-	if way[fork] {
-		return nil
+func (h *history) nearest(r reach, fork mtf.GUID, lsn mtf.LSN, way route) *node {
+	if lsn.Compare(way[fork]) <= 0 {
+		return nil // been there
 	}
-	way[fork] = true
+	way[fork] = lsn
 	if n := r.within(fork, mtf.LSN{}, lsn); n != nil {
 		return n
 	}
 	var best *node
 	for _, s := range h.entries[fork] {
-		if !way[s.firstFork()] {
-			if n := h.nearest(r, s.firstFork(), s.forkPoint(), way); n != nil && (best == nil || n.set.LastLSN.Compare(best.set.LastLSN) > 0) {
-				best = n
-			}
+		if n := h.nearest(r, s.firstFork(), s.forkPoint(), way); n != nil && (best == nil || n.set.LastLSN.Compare(best.set.LastLSN) > 0) {
+			best = n
 		}
 	}
 	return best
 }
 
 // next is the usable log on the way that begins first after from.
-func (h *history) next(way map[mtf.GUID]bool, from mtf.LSN) (next *Set) {
+func (h *history) next(way route, from mtf.LSN) (next *Set) {
 	for _, s := range h.sets {
-		if s.isLog() && way[s.Fork] && s.FirstLSN.Compare(from) > 0 && (next == nil || s.FirstLSN.Compare(next.FirstLSN) < 0) {
+		if s.isLog() && way.holds(s) && s.FirstLSN.Compare(from) > 0 && (next == nil || s.FirstLSN.Compare(next.FirstLSN) < 0) {
 			next = s
 		}
 	}
@@ -98,25 +109,25 @@ func (h *history) next(way map[mtf.GUID]bool, from mtf.LSN) (next *Set) {
 }
 
 // startless says why no full leads to lsn on fork; way are the forks that lead there, as far as logs tell.
-func (h *history) startless(fork mtf.GUID, lsn mtf.LSN, way map[mtf.GUID]bool) *Refusal {
+func (h *history) startless(fork mtf.GUID, lsn mtf.LSN, way route) *Refusal {
 	var early, late *Set // the data backup on the fork that ends first, and the log on the way that begins first
 	for _, s := range h.sets {
 		switch {
-		case s.isLog() && way[s.Fork] && (late == nil || s.FirstLSN.Compare(late.FirstLSN) < 0):
+		case s.isLog() && way.holds(s) && (late == nil || s.FirstLSN.Compare(late.FirstLSN) < 0):
 			late = s
 		case !s.isLog() && s.Fork == fork && early == nil:
 			early = s
 		}
 	}
-	if early != nil && early.LastLSN.Compare(lsn) > 0 && (late == nil || lsn.Compare(late.FirstLSN) < 0) {
-		return refuse(TooEarly, "restore from an older backup", "the oldest backup ends at %s, beyond %s", early.LastLSN, lsn).about(*early)
-	}
 	for _, l := range h.lost {
-		if !l.set.isLog() && way[l.set.Fork] && l.set.LastLSN.Compare(lsn) <= 0 {
+		if !l.set.isLog() && way.holds(l.set) && l.set.LastLSN.Compare(lsn) <= 0 {
 			return l.why
 		}
 	}
-	if late == nil {
+	switch {
+	case early != nil && early.LastLSN.Compare(lsn) > 0:
+		return refuse(TooEarly, "restore from an older backup", "the oldest full or differential that can be used ends at %s, beyond %s", early.LastLSN, lsn).about(*early)
+	case late == nil:
 		return refuse(NothingHere, "look at what backups there are", "no full that can be used is of the recovery fork %s", fork)
 	}
 	if !late.crosses() && h.startsElsewhere(way, late.FirstLSN) {
@@ -131,8 +142,8 @@ func (h *history) startless(fork mtf.GUID, lsn mtf.LSN, way map[mtf.GUID]bool) *
 }
 
 // startsElsewhere reports whether a full before lsn is on a fork that is not on the way, but may be: no log says where the way begins.
-func (h *history) startsElsewhere(way map[mtf.GUID]bool, lsn mtf.LSN) bool {
-	return slices.ContainsFunc(h.sets, func(s *Set) bool { return !s.isLog() && !way[s.Fork] && s.LastLSN.Compare(lsn) < 0 })
+func (h *history) startsElsewhere(way route, lsn mtf.LSN) bool {
+	return slices.ContainsFunc(h.sets, func(s *Set) bool { return !s.isLog() && way[s.Fork].IsZero() && s.LastLSN.Compare(lsn) < 0 })
 }
 
 // explainMoment says why nothing in r leads to Time, and which moments near it can be restored.

@@ -357,7 +357,8 @@ func (x *trial) gap(t chain.Target, r *chain.Refusal) {
 	}
 	back := slices.Concat(x.given, x.removed)
 	if !slices.ContainsFunc(x.removed, func(s chain.Set) bool {
-		return s.Type == mtf.Log && slices.ContainsFunc(inside(x.truths[s.GUID].path, s.FirstLSN), func(id int) bool { return slices.Contains(lacking, id) })
+		path := x.truths[s.GUID].path
+		return s.Type == mtf.Log && slices.Contains(x.truths[next.GUID].path, path[len(path)-1]) && slices.ContainsFunc(inside(x.truths[s.GUID].path, s.FirstLSN), func(id int) bool { return slices.Contains(lacking, id) })
 	}) {
 		return // no backup was ever taken of it
 	}
