@@ -86,8 +86,7 @@ func describe(family mtf.GUID, own []Set) Database {
 			d.Servers = append(d.Servers, s.Server)
 		}
 	}
-	slices.SortStableFunc(own, func(a, b Set) int { return inLog(&a, &b) })
-	d.Sets = own
+	d.Sets = slices.SortedStableFunc(slices.Values(own), func(a, b Set) int { return inLog(&a, &b) })
 	for _, l := range h.lost {
 		d.Lost = append(d.Lost, Lost{*l.set, l.why})
 	}

@@ -25,8 +25,7 @@ type record struct {
 type living struct {
 	fork    mtf.GUID
 	records []record // all that made it what it is, across forks
-	forks   []mtf.GUID
-	logged  uint32 // where the next log backup begins
+	logged  uint32   // where the next log backup begins
 	first   mtf.GUID
 	point   uint32
 	next    uint32
@@ -51,7 +50,6 @@ type world struct {
 	sets   []chain.Set
 	truths map[mtf.GUID]truth
 	ids    int
-	bulk   int // records in bulk, by id
 }
 
 func newWorld(rng *rand.Rand, name string, seed uint64) *world {
