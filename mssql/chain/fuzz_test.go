@@ -25,7 +25,7 @@ func FuzzPlan(f *testing.F) {
 func TestRandomHistories(t *testing.T) {
 	t.Parallel()
 	var c counts
-	for seed := range uint64(250) {
+	for seed := range uint64(150) {
 		c.add(tryHistory(t, seed, uint8(4+seed%24), uint8(seed/3)))
 	}
 	// The histories do what they are for: plans of all kinds, and refusals for many causes.
