@@ -2,11 +2,12 @@ package backup
 
 import (
 	"context"
+	"io"
 	"log/slog"
 )
 
 // A Source is one instance of an application that can be backed up. It is the only interface an agent must implement; every further
-// ability is an interface with one method, found by a type assertion: Restorer, Verifier, Rehearser, Checker,
+// ability is an interface with one method, found by a type assertion: Restorer, Scripter, Verifier, Rehearser, Checker,
 // Estimator, Recoverer.
 type Source interface {
 	// Describe tells what this is. It is constant and does no I/O.
@@ -100,6 +101,16 @@ type RestoreRequest struct {
 	Options map[string]string
 	// Log receives the agent's own account. Never nil.
 	Log *slog.Logger
+}
+
+// Scripter writes a restore down for people.
+type Scripter interface {
+	// Script writes the commands with which the steps of set are applied by the application's own tools, in the language of these and
+	// with what a person must know as comments. It changes nothing anywhere and refuses options as Restore does.
+	//
+	// The script stands for itself: it takes the artifacts for files as Pipeline.Fetch lays them out, each at RestoreStep.Path below a directory. Which
+	// directory, as the server sees it, is an option of the agent, named files by custom. set has no directory of its own: Open reads an artifact, Fetch fails with ErrNoPath.
+	Script(ctx context.Context, r RestoreRequest, set *RestoreSet, w io.Writer) error
 }
 
 // Verifier understands the content of its artifacts and can tell whether they are whole, without a server. It earns ProofFormat.
