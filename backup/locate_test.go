@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -123,6 +124,7 @@ func TestPositionsAreForSourcesThatStopThere(t *testing.T) {
 	require.NoError(t, err)
 	for name, do := range map[string]func() error{
 		"restore":  func() error { return p.Restore(t.Context(), plan, backup.RestoreOptions{Overwrite: true}) },
+		"script":   func() error { return p.Script(t.Context(), plan, backup.RestoreOptions{}, io.Discard) },
 		"rehearse": func() error { return p.Rehearse(t.Context(), plan, t.TempDir(), backup.RestoreOptions{}) },
 	} {
 		calls := w.l.Calls()
@@ -136,6 +138,10 @@ func TestPositionsAreForSourcesThatStopThere(t *testing.T) {
 
 // blind knows nothing of positions.
 type blind struct{ *switches }
+
+func (blind) Script(context.Context, backup.RestoreRequest, *backup.RestoreSet, io.Writer) error {
+	return errors.New("asked for a script")
+}
 
 func (b blind) Describe() backup.Description {
 	d := b.switches.Describe()

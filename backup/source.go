@@ -100,7 +100,7 @@ type RestoreRequest struct {
 	Target Target
 	// Overwrite allows existing data to be replaced.
 	Overwrite bool
-	// Options are agent-specific switches, as documented by the agent; an agent refuses those it does not know.
+	// Options are agent-specific switches, as documented by the agent; an agent refuses those it does not know with ErrOption.
 	Options map[string]string
 	// Log receives the agent's own account. Never nil.
 	Log *slog.Logger

@@ -143,6 +143,7 @@ func (a *ledgerApp) Scratch(context.Context) (string, func(context.Context) erro
 var _ interface {
 	Application
 	Clocked
+	Positioned
 	Truncating
 	Secretive
 	Growing

@@ -88,7 +88,7 @@ func (s *LedgerSource) Restore(ctx context.Context, r backup.RestoreRequest, set
 
 func (s *LedgerSource) restore(ctx context.Context, r backup.RestoreRequest, set *backup.RestoreSet) error {
 	for k := range r.Options {
-		return fmt.Errorf("option %q is not known", k)
+		return fmt.Errorf("%w %q", backup.ErrOption, k)
 	}
 	conn, err := s.l.connect(ctx, s.o.Password)
 	if err != nil {
