@@ -153,10 +153,8 @@ func (g *goal) explainMoment(r reach) *Refusal {
 		if !g.Fork.IsZero() && w.Fork != g.Fork {
 			continue
 		}
-		if why.Before.IsZero() || w.To.After(why.Before) {
-			if w.To.Before(g.Time) {
-				why.Before = w.To
-			}
+		if w.To.Before(g.Time) && (why.Before.IsZero() || w.To.After(why.Before)) {
+			why.Before = w.To
 		}
 		if w.From.After(g.Time) && (why.After.IsZero() || w.From.Before(why.After)) {
 			why.After = w.From
@@ -174,7 +172,6 @@ func (g *goal) whyNot(r reach) *Refusal {
 	}
 	// The log that would hold the moment: the first that was begun at it or later.
 	var holds, early *Set
-	var why *Refusal
 	for s := range g.all() {
 		if s.isLog() && mine(s) && !s.Started.Before(g.Time) && (holds == nil || s.Started.Before(holds.Started)) {
 			holds = s
@@ -192,7 +189,7 @@ func (g *goal) whyNot(r reach) *Refusal {
 		return refuse(TooEarly, "restore to a moment after a full, or bring an older one", "the oldest full that can be used ended at %s, after %s", clock(early.Finished), clock(g.Time)).about(*early)
 	}
 	if holds != nil {
-		if why = g.explain(r, holds.Fork, holds.FirstLSN); why.Cause != TooLate {
+		if why := g.explain(r, holds.Fork, holds.FirstLSN); why.Cause != TooLate {
 			return why
 		}
 	}
@@ -225,8 +222,6 @@ func (h *history) newestBy(match func(*Set) bool) (last *Set) {
 
 // unstoppable is the refusal to stop in a log with bulk-logged changes.
 func unstoppable(s *Set) *Refusal {
-	r := refuse(BulkLogged, "restore to the end of this log, to a moment before it, or to one in a later log without such changes",
+	return refuse(BulkLogged, "restore to the end of this log, to a moment before it, or to one in a later log without such changes",
 		"the %s holds bulk-logged changes and can only be restored whole", s).about(*s)
-	r.From, r.To = s.FirstLSN, s.LastLSN
-	return r
 }

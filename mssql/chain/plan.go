@@ -264,7 +264,8 @@ func (g *goal) lastOf(fork mtf.GUID) (last mtf.LSN) {
 	return last
 }
 
-// moment leads to Time: from a backup that was surely over, through logs that were over before it into the first that was begun at it or later, and so holds all that was committed by then.
+// moment leads to Time: from a backup that was surely over by then, through logs that were begun before it, into the first that was begun at it or later, and so holds all
+// that was committed until then.
 func (g *goal) moment() (end, *Refusal) {
 	t := g.Time
 	r := g.search(func(s *Set) bool { return s.before(t) }, func(s *Set) bool { return s.Started.Before(t) && (!s.BulkLogged || s.before(t)) })
