@@ -52,7 +52,7 @@ func BenchmarkParts(b *testing.B) {
 	id, err := u.begin(false)
 	require.NoError(b, err)
 	for n := 1; b.Loop(); n++ {
-		_, err := u.receive(b.Context(), id, n, benchPart, bytes.NewReader(data), func() {})
+		_, err := u.receive(b.Context(), id, &arrival{number: n, size: benchPart, body: bytes.NewReader(data), interrupt: func() {}})
 		require.NoError(b, err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/md5"
 	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"hash"
@@ -150,6 +151,25 @@ func TestPartSentAgain(t *testing.T) {
 	require.NoError(t, complete(t.Context(), client, "k", id, one, two, three))
 	require.NoError(t, u.Wait(t.Context()))
 	assert.Equal(t, "onetwothree", k.String())
+}
+
+func TestContentMD5IsChecked(t *testing.T) {
+	t.Parallel()
+	e, pool := start(t, nil)
+	client := newClient(t, e, pool, nil)
+	k := &kept{}
+	u := receive(t, e, "k", k)
+	put := &s3.PutObjectInput{Bucket: aws.String(bucket), Key: aws.String("k"), ContentMD5: aws.String("AAAAAAAAAAAAAAAAAAAAAA==")}
+	put.Body = strings.NewReader("data")
+	_, err := client.PutObject(t.Context(), put)
+	requireCode(t, "BadDigest", err)
+	assert.Zero(t, u.inMemory())
+	sum := md5.Sum([]byte("data"))
+	put.Body, put.ContentMD5 = strings.NewReader("data"), aws.String(base64.StdEncoding.EncodeToString(sum[:]))
+	_, err = client.PutObject(t.Context(), put)
+	require.NoError(t, err)
+	require.NoError(t, u.Wait(t.Context()))
+	assert.Equal(t, "data", k.String())
 }
 
 func TestCompleteIsChecked(t *testing.T) {
@@ -497,7 +517,7 @@ func TestMemoryIsBounded(t *testing.T) {
 	for range 10 {
 		senders.Go(func() {
 			for n := range work {
-				tag, err := u.receive(t.Context(), id, n, size, bytes.NewReader(noise(uint64(n), size)), func() {})
+				tag, err := u.receive(t.Context(), id, &arrival{number: n, size: size, body: bytes.NewReader(noise(uint64(n), size)), interrupt: func() {}})
 				assert.NoError(t, err)
 				list[n-1] = listedPart{PartNumber: n, ETag: tag}
 			}
