@@ -69,7 +69,9 @@
 //
 // # Why its own server
 //
-// Libraries for servers of S3 keep uploads in memory or files until they are complete (gofakes3 and its forks, which are made for tests and do not verify
-// signatures in the original), or are programs with storage of their own. None lets parts flow through, which is all there is to do here. Signatures
-// are verified with the standard library's HMAC for the reasons in sigv4.go.
+// What there is to do here is to put parts in order without keeping them, and to hold the client back meanwhile; no library does that. The nearest one, rclone's
+// gofakes3, lets parts stream to a backend of one's own and verifies signatures. But its keys and its clock are variables of a package, so that endpoints
+// in one process are not apart; signatures of chunks are skipped; a backend has no means to give up a connection that hangs; and the many calls it
+// offers beyond these would have to be refused one by one. The original gofakes3 does not verify signatures. Other servers are programs with storage
+// of their own.
 package s3endpoint
