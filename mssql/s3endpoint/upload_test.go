@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"io"
 	"math/rand/v2"
 	"net"
 	"runtime"
@@ -193,6 +194,7 @@ func TestCompleteIsChecked(t *testing.T) {
 	requireCode(t, "InvalidPart", complete(t.Context(), client, "k", id, wrong))
 	p[2], err = putPart(t.Context(), client, "k", id, 2, []byte{2})
 	require.NoError(t, err)
+	requireCode(t, "InvalidPart", complete(t.Context(), client, "k", id, wrong, p[2], p[3]))
 	requireCode(t, "InvalidPartOrder", complete(t.Context(), client, "k", id, p[1], p[1], p[3]))
 	requireCode(t, "NoSuchUpload", complete(t.Context(), client, "k", "nope", p[1:]...))
 	require.Zero(t, k.commits)
@@ -227,6 +229,8 @@ func TestCommitComesBeforeTheAnswer(t *testing.T) {
 	assert.False(t, answered.Load())
 	_, err = client.AbortMultipartUpload(t.Context(), &s3.AbortMultipartUploadInput{Bucket: aws.String(bucket), Key: aws.String("k"), UploadId: &id})
 	requireCode(t, "NoSuchUpload", err)
+	u.fail(errInjected)
+	require.NoError(t, u.Err(), "once it is being committed, only the commit decides")
 	close(goOn)
 	require.NoError(t, <-result)
 	require.NoError(t, u.Wait(t.Context()))
@@ -463,6 +467,62 @@ func TestCloseWhileUploadsHang(t *testing.T) {
 	_, err = net.Dial("tcp", e.host)
 	require.Error(t, err)
 }
+
+func TestFailureEndsPartsOnTheirWay(t *testing.T) {
+	t.Parallel()
+	e, pool := start(t, nil)
+	client := newClient(t, e, pool, nil)
+	u := receive(t, e, "k", &kept{})
+	defer stalled(t, e, client, "k", create(t, client, "k"), 1, 1<<20)()
+	u.Close()
+	eventually(t, "the part is given up while its connection hangs", func() bool { return u.inMemory() == 0 })
+
+	u = receive(t, e, "k", &kept{})
+	id, err := u.begin(false)
+	require.NoError(t, err)
+	_, err = u.receive(t.Context(), id, &arrival{number: 1, size: 4, interrupt: func() {}, body: io.MultiReader(strings.NewReader("data"), reader(func() {
+		u.fail(errInjected)
+	}))})
+	requireFault(t, "OperationAborted", err)
+	require.ErrorIs(t, u.Wait(t.Context()), errInjected)
+}
+
+// reader is at its end, and does something when that is found.
+type reader func()
+
+func (r reader) Read([]byte) (int, error) {
+	r()
+	return 0, io.EOF
+}
+
+// Writers that give up only when the run fails must not hold up each other's end.
+func TestCloseFailsAllBeforeItWaits(t *testing.T) {
+	t.Parallel()
+	e, pool := start(t, nil)
+	client := newClient(t, e, pool, nil)
+	var uploads [2]*Upload
+	var entered sync.WaitGroup
+	entered.Add(2)
+	for i, key := range []string{"a", "b"} {
+		u, err := e.Receive(t.Context(), key, writer(func(p []byte) (int, error) {
+			entered.Done()
+			eventually(t, "the other fails", func() bool { return uploads[1-i].Err() != nil })
+			return len(p), nil
+		}), func() error { return errors.New("must not be called") })
+		require.NoError(t, err)
+		uploads[i] = u
+	}
+	for _, key := range []string{"a", "b"} {
+		_, err := putPart(t.Context(), client, key, create(t, client, key), 1, []byte("data"))
+		require.NoError(t, err)
+	}
+	entered.Wait()
+	require.NoError(t, e.Close())
+}
+
+type writer func([]byte) (int, error)
+
+func (w writer) Write(p []byte) (int, error) { return w(p) }
 
 // countAnswers counts the requests that came so far.
 func countAnswers(e *Endpoint) int {
