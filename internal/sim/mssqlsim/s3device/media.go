@@ -74,6 +74,15 @@ func (m *Media) place(path string) (place, error) {
 // size asks how large the object is.
 func (p place) size(ctx context.Context) (int64, error) {
 	head, err := p.api.HeadObject(ctx, &s3.HeadObjectInput{Bucket: p.bucket, Key: p.key})
+	var response *smithyhttp.ResponseError
+	if errors.As(err, &response) && response.HTTPStatusCode() == http.StatusForbidden {
+		// The answer to HEAD has no body that would say why.
+		if got, again := p.api.GetObject(ctx, &s3.GetObjectInput{Bucket: p.bucket, Key: p.key, Range: aws.String("bytes=0-0")}); again == nil {
+			got.Body.Close()
+		} else {
+			err = again
+		}
+	}
 	if err != nil {
 		return 0, systemError(ctx, err)
 	}

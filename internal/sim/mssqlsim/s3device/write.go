@@ -59,7 +59,7 @@ func (d *device) Commit(ctx context.Context, finish time.Time) error {
 	if err := d.Tape.Commit(ctx, finish); err != nil {
 		return err
 	}
-	return d.upload.complete()
+	return d.upload.complete(ctx)
 }
 
 // Close does what mssqlsim.Device says: it ends what is on its way, and leaves at the endpoint what has arrived.
@@ -147,7 +147,7 @@ func (u *upload) failure() error {
 }
 
 // complete sends what is left and makes the object of it.
-func (u *upload) complete() error {
+func (u *upload) complete(ctx context.Context) error {
 	if len(u.buffer) > 0 {
 		if err := u.cut(); err != nil {
 			return err
@@ -158,7 +158,6 @@ func (u *upload) complete() error {
 		return err
 	}
 	slices.SortFunc(u.sent, func(a, b types.CompletedPart) int { return int(*a.PartNumber) - int(*b.PartNumber) })
-	ctx := context.WithoutCancel(u.ctx) // Wait has ended it; a client that cancels now is too late
 	_, err := u.place.api.CompleteMultipartUpload(ctx, &s3.CompleteMultipartUploadInput{
 		Bucket: u.place.bucket, Key: u.place.key, UploadId: u.id, MultipartUpload: &types.CompletedMultipartUpload{Parts: u.sent},
 	})
