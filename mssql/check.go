@@ -50,7 +50,7 @@ func (s *Source) selected(all []*facts) []*facts {
 	return out
 }
 
-// checkSelection tells what a run would take, and that what is asked for by name is there.
+// checkSelection tells what a run would take. A single database that is missing is no error here: it would keep the run from backing up the others.
 func (s *Source) checkSelection(all []*facts) backup.Finding {
 	var names, simples, closed []string
 	for _, f := range all {
@@ -64,11 +64,14 @@ func (s *Source) checkSelection(all []*facts) backup.Finding {
 			simples = append(simples, f.name)
 		}
 	}
-	if m := s.filter.missing(names); len(m) > 0 {
-		return backup.Finding{What: "databases to back up exist", Err: fmt.Errorf("no database %s on the server", strings.Join(m, ", ")),
-			Hint: "the server has: " + strings.Join(names, ", ")}
+	missing := strings.Join(s.filter.missing(names), ", ")
+	if len(s.selected(all)) == 0 {
+		return backup.Finding{What: "there are databases to back up", Err: errors.New("no database on the server is selected"), Hint: "the server has: " + strings.Join(names, ", ")}
 	}
 	what := fmt.Sprintf("%d databases to back up", len(s.selected(all)))
+	if missing != "" {
+		what += "; not on the server: " + missing
+	}
 	if len(simples) > 0 {
 		what += "; without log backups, as their recovery model is SIMPLE: " + strings.Join(simples, ", ")
 	}
@@ -78,7 +81,7 @@ func (s *Source) checkSelection(all []*facts) backup.Finding {
 	return backup.Finding{What: what}
 }
 
-// checkRights names databases that the login may not back up. Where the server does not answer the question, the file that is written next does.
+// checkRights names databases that the login may not back up; they fail in a run, and the others do not. Where the server does not answer the question, the file that is written next does.
 func (c *session) checkRights(ctx context.Context, all []*facts) backup.Finding {
 	r, ok, err := c.one(ctx, "SELECT IS_SRVROLEMEMBER('sysadmin') AS sysadmin, HAS_PERMS_BY_NAME(NULL, NULL, 'VIEW SERVER STATE') AS state, "+
 		"HAS_PERMS_BY_NAME(NULL, NULL, 'VIEW ANY DEFINITION') AS definition")
@@ -99,9 +102,13 @@ func (c *session) checkRights(ctx context.Context, all []*facts) backup.Finding 
 			lacks = append(lacks, f.name)
 		}
 	}
-	if len(lacks) > 0 {
-		return backup.Finding{What: "login may back up every database", Err: errors.New("not allowed for " + strings.Join(lacks, ", ")),
-			Hint: "ALTER ROLE db_backupoperator ADD MEMBER ... in each of them, or exclude them"}
+	const grant = "ALTER ROLE db_backupoperator ADD MEMBER ... in each of them, or exclude them"
+	switch len(lacks) {
+	case 0:
+	case len(all):
+		return backup.Finding{What: "login may back up the databases", Err: errors.New("not allowed for any"), Hint: grant}
+	default:
+		return backup.Finding{What: "login may not back up " + strings.Join(lacks, ", "), Hint: grant}
 	}
 	var notes []string
 	if !r.flag("state") {
@@ -145,8 +152,9 @@ func (s *Source) checkFile(ctx context.Context, c *session, dir backup.StageDir)
 }
 
 func (s *Source) tryFile(ctx context.Context, c *session, local, there string) error {
-	err := c.run(ctx, backupStatement("model", []device{{Path: there}}, backupOptions{copyOnly: true, noChecksum: s.opt.NoChecksum, name: "Quiesce check of the stage"}), nil)
-	if err != nil {
+	st := backupStatement("model", []device{{Path: there}}, backupOptions{copyOnly: true, noChecksum: s.opt.NoChecksum, name: "Quiesce check of the stage"})
+	// Another job may be checking its own stage at this moment.
+	if err := s.patiently(ctx, func() error { return c.run(ctx, st, nil) }, func() {}); err != nil {
 		return err
 	}
 	f, err := os.Open(local)

@@ -84,7 +84,10 @@ func (s *site) source(o *Options) *Source {
 	s.Helper()
 	src, err := New(s.dsn, o)
 	require.NoError(s, err)
-	s.Cleanup(func() { assert.NoError(s, src.Close()) })
+	s.Cleanup(func() {
+		assert.Zero(s, src.db.Stats().OpenConnections, "a session was left open")
+		assert.NoError(s, src.Close())
+	})
 	return src
 }
 
