@@ -69,10 +69,10 @@ func (c *session) run(ctx context.Context, st statement, progress func(percent i
 		return c.ended(ctx, st, told(err), nil)
 	}
 	hear := listen(&messages, progress)
-	for rows.NextResultSet() { //nolint:revive // it reads the answer on until it ends, fails or ctx does
+	for rows.NextResultSet() {
 	}
 	err = rows.Err()
-	if cerr := rows.Close(); err == nil {
+	if cerr := rows.Close(); err == nil { //nolint:sqlclosecheck // its error is part of the answer
 		err = cerr
 	}
 	heard := hear()
