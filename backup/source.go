@@ -27,6 +27,8 @@ type Description struct {
 	Kinds       []Kind // the kinds Backup can be asked for
 	// PointInTime says that log links let a restore stop at any moment.
 	PointInTime bool
+	// Options are the names Backup takes in Request.Options, as the agent documents them. The pipeline refuses others before it asks the source anything.
+	Options []string
 }
 
 // Request is one run as the pipeline asks for it.
@@ -34,6 +36,8 @@ type Request struct {
 	ID   ID
 	Job  string
 	Kind Kind
+	// Options are agent-specific switches of this run; only names of Description.Options. The agent refuses values it cannot use with ErrOption.
+	Options map[string]string
 	// Anchors holds, per item, the backups a new link can build on. An item without an anchor can only be a full.
 	Anchors map[string]Anchor
 	// Log receives the agent's own account of the run. Never nil.
