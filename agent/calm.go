@@ -75,6 +75,27 @@ func (s calmSource) Recover(ctx context.Context, job string, h backup.History) e
 	return calmly(s.log, "the source", func() error { return r.Recover(ctx, job, h) })
 }
 
+type calmSalvager struct {
+	calmSource
+	backup.Salvager
+}
+
+// Salvage implements backup.Salvager. A panic says nothing about what lies in the stage, so it is kept.
+func (s calmSalvager) Salvage(ctx context.Context, d *backup.DeadRun) (got backup.Salvaged, err error) {
+	err = calmly(s.log, "the source", func() (err error) {
+		panicked := true
+		defer func() {
+			if panicked {
+				err = backup.ErrNotNow
+			}
+		}()
+		got, err = s.Salvager.Salvage(ctx, d)
+		panicked = false
+		return err
+	})
+	return got, err
+}
+
 type calmRestorer struct {
 	calmSource
 	backup.Restorer
