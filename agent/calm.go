@@ -80,17 +80,10 @@ type calmSalvager struct {
 	backup.Salvager
 }
 
-// Salvage implements backup.Salvager. A panic says nothing about what lies in the stage, so it is kept.
+// Salvage implements backup.Salvager.
 func (s calmSalvager) Salvage(ctx context.Context, d *backup.DeadRun) (got backup.Salvaged, err error) {
-	err = calmly(s.log, "the source", func() (err error) {
-		panicked := true
-		defer func() {
-			if panicked {
-				err = backup.ErrNotNow
-			}
-		}()
+	err = calmly(s.log, "the source", func() error {
 		got, err = s.Salvager.Salvage(ctx, d)
-		panicked = false
 		return err
 	})
 	return got, err
@@ -130,6 +123,10 @@ func (s calmRehearser) Rehearse(ctx context.Context, r backup.RestoreRequest, se
 func calmed(src backup.Source, act Action, log *slog.Logger) backup.Source {
 	c := calmSource{src, log}
 	switch act {
+	case ActionBackup:
+		if v, ok := src.(backup.Salvager); ok {
+			return calmSalvager{c, v}
+		}
 	case ActionRestore:
 		if r, ok := src.(backup.Restorer); ok {
 			return calmRestorer{c, r}
