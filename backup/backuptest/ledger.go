@@ -171,14 +171,14 @@ func (l *Ledger) GoneAfter(n int) {
 	l.armed, l.left = true, n
 }
 
-// AtTruncation makes the server call fn each time it has given up log of its own accord, before it answers the agent. Nil ends that.
+// AtTruncation makes the server call fn each time it has given up log of its own accord, before it answers the agent. Nil ends that. fn must not use the Ledger.
 func (l *Ledger) AtTruncation(fn func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.truncated = fn
 }
 
-// AtCall makes the server call fn at the n-th call by agents from now, before it does anything. Nil ends that.
+// AtCall makes the server call fn at the n-th call by agents from now, before it does anything. Nil ends that. fn must not use the Ledger.
 func (l *Ledger) AtCall(n int, fn func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
