@@ -240,9 +240,11 @@ func killAgainAndAgain(t *testing.T, plan crashPlan, points int) {
 	for run := 0; killed < points; run++ {
 		plan.Ahead += 10 * time.Minute
 		plan.Kind = []backup.Kind{backup.Full, backup.Full, backup.Log, backup.Differential}[rnd.IntN(4)]
-		plan.Call, plan.AppCall, plan.After, plan.Restore = 0, 0, 0, alive && rnd.IntN(5) == 0
-		if plan.Own && !plan.Restore && rnd.IntN(2) == 0 {
+		plan.Call, plan.AppCall, plan.Given, plan.After, plan.Restore = 0, 0, 0, 0, alive && rnd.IntN(5) == 0
+		if n := rnd.IntN(3); plan.Own && !plan.Restore && n == 0 {
 			plan.AppCall = 1 + rnd.IntN(30)
+		} else if plan.Own && !plan.Restore && n == 1 {
+			plan.Given = 1 + rnd.IntN(2)
 		} else if rnd.IntN(3) > 0 {
 			plan.Call = 1 + rnd.IntN(70)
 		} else {

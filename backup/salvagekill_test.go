@@ -32,7 +32,7 @@ func TestKillLosesNoLogThatTheApplicationGaveUp(t *testing.T) {
 	}
 }
 
-// The process is killed at every single call to the application in a log run.
+// The process is killed at every single call to the application in a log run, and whenever it has given up log.
 func TestKillAtEveryCallOfTheApplication(t *testing.T) {
 	t.Parallel()
 	for _, files := range []bool{true, false} {
@@ -45,6 +45,11 @@ func TestKillAtEveryCallOfTheApplication(t *testing.T) {
 				plan.live(t)
 			}
 			require.Greater(t, plan.AppCall, 8)
+			for plan.AppCall, plan.Given = 0, 1; crash(t, plan); plan.Given++ {
+				require.Less(t, plan.Given, 10)
+				plan.live(t)
+			}
+			require.Equal(t, 3, plan.Given, "two databases, two logs")
 		})
 	}
 }
