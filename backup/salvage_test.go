@@ -280,28 +280,30 @@ func TestAWrongAnswerGivesTheRunUp(t *testing.T) {
 // A failed item is left out, the other is kept, and the manifest says so.
 func TestWhatIsNotSavedIsSaid(t *testing.T) {
 	t.Parallel()
-	w := newWreck(t, true, false)
-	w.answer = func(ctx context.Context, d *backup.DeadRun) (backup.Salvaged, error) {
-		got, err := w.source.(salvager).LedgerSalvager.Salvage(ctx, d)
-		for i := range got.Items {
-			if got.Items[i].Name == "shop" {
-				got.Items[i].Error = "torn"
+	forms(t, func(t *testing.T, w *wreck) {
+		w.answer = func(ctx context.Context, d *backup.DeadRun) (backup.Salvaged, error) {
+			got, err := w.source.(salvager).LedgerSalvager.Salvage(ctx, d)
+			for i := range got.Items {
+				if got.Items[i].Name == "shop" {
+					got.Items[i].Error = "torn"
+				}
 			}
+			return got, err
 		}
-		return got, err
-	}
-	_, err := w.pipeline(t).Backup(t.Context(), backup.Log)
-	require.NoError(t, err)
-	h, err := w.pipeline(t).History(t.Context())
-	require.NoError(t, err)
-	b, ok := h.Find(w.id)
-	require.True(t, ok)
-	require.Len(t, b.Items, 1)
-	require.False(t, b.Partial())
-	require.Contains(t, b.Warnings[0], "saved from its stage: bank (log); begun and not in this backup: shop")
-	require.True(t, h.Coverage("bank").Contains(w.moment))
-	require.False(t, h.Coverage("shop").Contains(w.moment))
-	w.goesOn(t)
+		_, err := w.pipeline(t).Backup(t.Context(), backup.Log)
+		require.NoError(t, err)
+		h, err := w.pipeline(t).History(t.Context())
+		require.NoError(t, err)
+		b, ok := h.Find(w.id)
+		require.True(t, ok)
+		require.Len(t, b.Items, 1)
+		require.False(t, b.Partial())
+		require.Contains(t, b.Warnings[0], "saved from its stage: bank (log); begun and not in this backup: shop")
+		require.True(t, h.Coverage("bank").Contains(w.moment))
+		require.False(t, h.Coverage("shop").Contains(w.moment))
+		requireTidy(t, t.Context(), w.mem)
+		w.goesOn(t)
+	})
 }
 
 // Another machine has buried the run in the meantime: its grave stands.
