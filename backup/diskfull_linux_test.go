@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -76,7 +77,12 @@ func TestAFullStageLosesNoLogThatWasGivenUp(t *testing.T) {
 	journal := filepath.Join(tiny, worldJob, string(w.id), "journal.jsonl")
 	before, err := os.ReadFile(journal)
 	require.NoError(t, err)
-	// The last page of the journal has some room, in which a part of a line could come to lie.
+	// The last page of the journal has some room, in which a part of the line comes to lie.
+	w.answer = func(ctx context.Context, d *backup.DeadRun) (backup.Salvaged, error) {
+		got, err := w.source.(salvager).LedgerSalvager.Salvage(ctx, d)
+		got.Warnings = []string{strings.Repeat("long ", 4096)}
+		return got, err
+	}
 	filler := filepath.Join(tiny, "filler")
 	fill(t, filler, 4096)
 	_, err = w.pipeline(t).Backup(t.Context(), backup.Log)
@@ -86,6 +92,7 @@ func TestAFullStageLosesNoLogThatWasGivenUp(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, string(before), string(after), "half a line hides what follows it")
 	require.NoError(t, os.Remove(filler))
+	w.answer = nil
 	w.saved(t)
 }
 

@@ -342,21 +342,34 @@ func TestHowLongLogCanBeSalvaged(t *testing.T) {
 	}
 }
 
-// The sink seals in another way since the run died. What lies whole in the stage is sealed anew.
+// The sink seals in another way since the run died. What lies whole in the stage is sealed anew, and what was sealed in the old way is removed.
 func TestSalvageUnderAnotherSeal(t *testing.T) {
 	t.Parallel()
-	w := newWreck(t, true, false)
-	change := w.change
-	w.change = func(c *backup.Config) {
-		change(c)
-		c.Sink = sink.Compress(c.Sink, nil)
-	}
-	m, err := w.pipeline(t).Backup(t.Context(), backup.Log)
-	require.NoError(t, err)
-	require.Equal(t, backup.Log, m.Items[0].Kind)
-	w.whole(t)
-	requireTidy(t, t.Context(), w.mem)
-	requireEmptyStage(t, w.stage)
+	forms(t, func(t *testing.T, w *wreck) {
+		old := w.mem.Keys(worldJob + "/runs/" + string(w.id) + "/")
+		change := w.change
+		w.change = func(c *backup.Config) {
+			change(c)
+			c.Sink = sink.Compress(c.Sink, nil)
+		}
+		m, err := w.pipeline(t).Backup(t.Context(), backup.Log)
+		require.NoError(t, err)
+		if len(old) == 0 {
+			require.Equal(t, backup.Log, m.Items[0].Kind)
+		}
+		h, err := w.pipeline(t).History(t.Context())
+		require.NoError(t, err)
+		// Of what went through us and was sent nothing is left in the stage.
+		if dead, ok := h.Find(w.id); ok {
+			require.Equal(t, ".zst", dead.Suffix)
+		} else {
+			require.NotEmpty(t, old)
+			require.Contains(t, strings.Join(w.warnings, "\n"), "is given up")
+		}
+		w.whole(t)
+		requireTidy(t, t.Context(), w.mem)
+		requireEmptyStage(t, w.stage)
+	})
 }
 
 // A pending action makes no sense for a run whose process is dead. It is aborted.
