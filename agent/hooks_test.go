@@ -250,3 +250,44 @@ func TestPanicsOfASourceBecomeFailedRecords(t *testing.T) {
 		})
 	}
 }
+
+// A source that can salvage can do so behind the agent too, and one that cannot is not taken for one that can.
+func TestASalvagerIsAskedThroughTheAgent(t *testing.T) {
+	for name, open := range map[string]func(*backuptest.Ledger) backup.Source{
+		"salvager":    func(l *backuptest.Ledger) backup.Source { return l.SalvagingSource(nil) },
+		"no salvager": func(l *backuptest.Ledger) backup.Source { return l.Source(nil) },
+		"panics":      func(l *backuptest.Ledger) backup.Source { return brokenSalvager{l.SalvagingSource(nil)} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newRig()
+			g.ledger = backuptest.NewLedger(&backuptest.LedgerOptions{TruncatesItself: true})
+			g.job.Config.Stager = backup.DirStager{Dir: t.TempDir()}
+			g.job.Open = func(context.Context) (backup.Source, error) { return open(g.ledger), nil }
+			a := g.agent(t)
+			g.backup(t, a, backup.Full)
+			require.NoError(t, g.ledger.Mutate(5))
+			ctx, cancel := context.WithCancel(t.Context())
+			g.ledger.AtTruncation(cancel)
+			_, err := a.Backup(ctx, "books", backup.Log)
+			require.ErrorIs(t, err, context.Canceled)
+			g.ledger.AtTruncation(nil)
+			r := g.backup(t, a, backup.Log)
+			kinds := map[backup.Kind]int{}
+			for _, it := range r.Items {
+				kinds[it.Kind]++
+			}
+			if name == "salvager" {
+				assert.Zero(t, kinds[backup.Full], "log was lost")
+			} else {
+				assert.Positive(t, kinds[backup.Full], "log came back that nobody vouched for")
+			}
+		})
+	}
+}
+
+// brokenSalvager panics when it is asked.
+type brokenSalvager struct{ *backuptest.LedgerSalvager }
+
+func (brokenSalvager) Salvage(context.Context, *backup.DeadRun) (backup.Salvaged, error) {
+	panic("no such artifact")
+}

@@ -27,7 +27,7 @@ func TestKillLosesNoLogThatTheApplicationGaveUp(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			plan.Staged, plan.Own = true, true
-			killAgainAndAgain(t, plan, crashPoints(t)/4)
+			killAgainAndAgain(t, plan, crashPoints(t)/6)
 		})
 	}
 }
@@ -57,7 +57,7 @@ func TestKillAtEveryCallOfTheApplication(t *testing.T) {
 // A run dies when the application has given up its log, and then the run that salvages it dies, at every call of its sink. The next but one has it all.
 func TestKillWhileSalvaging(t *testing.T) {
 	t.Parallel()
-	step := 3
+	step := 5
 	if crashPoints(t) > 52 {
 		step = 1
 	}
