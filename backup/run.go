@@ -243,6 +243,9 @@ func (r *run) hashed(a *artifact, rec commitRecord) error {
 	if err := r.journal.write(record{Hashed: &rec}); err != nil {
 		return err
 	}
+	if err := r.beforeDrop(a); err != nil {
+		return err
+	}
 	r.mu.Lock()
 	a.sha, a.whole = rec.SHA256, true
 	done := a.left == 0
@@ -251,6 +254,17 @@ func (r *run) hashed(a *artifact, rec commitRecord) error {
 		r.dropFile(a)
 	}
 	return nil
+}
+
+// precious reports whether the stage may hold the only copy of an artifact: log that the application has given up.
+func (r *run) precious(a *artifact) bool { return r.salvage && a.Role == RoleLog }
+
+// beforeDrop makes sure that after a power cut the journal knows of what is at the target before it leaves the stage.
+func (r *run) beforeDrop(a *artifact) error {
+	if !r.precious(a) {
+		return nil
+	}
+	return r.journal.sync()
 }
 
 // dropFile frees a file of the stage whose parts are all offsite.

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -281,6 +283,11 @@ func TestAWrongAnswerGivesTheRunUp(t *testing.T) {
 func TestWhatIsNotSavedIsSaid(t *testing.T) {
 	t.Parallel()
 	forms(t, func(t *testing.T, w *wreck) {
+		change := w.change
+		w.change = func(c *backup.Config) {
+			change(c)
+			c.Prove.Mode = backup.ProveLater // then the target's listing must fit
+		}
 		w.answer = func(ctx context.Context, d *backup.DeadRun) (backup.Salvaged, error) {
 			got, err := w.source.(salvager).LedgerSalvager.Salvage(ctx, d)
 			for i := range got.Items {
@@ -460,4 +467,39 @@ func TestADamagedStageIsSalvagedInPart(t *testing.T) {
 	require.True(t, ok)
 	require.Len(t, b.Items, 1)
 	w.goesOn(t)
+}
+
+// barrierLog notes of which artifacts the target was told that their durability may wait.
+type barrierLog struct {
+	*backuptest.FaultySink
+	mu       sync.Mutex
+	deferred map[string]bool // by the artifact's last element
+}
+
+func (b *barrierLog) Put(ctx context.Context, key string, r io.Reader) error {
+	if rest, ok := strings.CutPrefix(key, worldJob+"/runs/"); ok {
+		if parts := strings.Split(rest, "/"); len(parts) > 3 {
+			b.mu.Lock()
+			b.deferred[parts[2]] = backup.DurabilityDeferred(ctx)
+			b.mu.Unlock()
+		}
+	}
+	return b.FaultySink.Put(ctx, key, r)
+}
+
+// What may be the only copy leaves the stage when it is durable at the target, not before. Nothing else waits for that.
+func TestGivenUpLogIsDurableBeforeItLeavesTheStage(t *testing.T) {
+	t.Parallel()
+	for _, own := range []bool{true, false} {
+		w := newWorld(t, true)
+		w.l = backuptest.NewLedger(&backuptest.LedgerOptions{TruncatesItself: own, Ballast: 90 << 10})
+		if own {
+			w.source = w.l.SalvagingSource(nil)
+		}
+		b := &barrierLog{FaultySink: w.sink, deferred: map[string]bool{}}
+		w.change = func(c *backup.Config) { c.Sink = b }
+		w.backup(t, backup.Full)
+		w.backup(t, backup.Log)
+		require.Equal(t, map[string]bool{"accounts": true, "ballast": true, "log": !own}, b.deferred)
+	}
 }

@@ -13,6 +13,9 @@ import (
 // dead run like one that is resumed, under its own ID: it ships what is missing, writes the entries and the manifest, marked Resumed, with a warning
 // that says what was saved and what was not. Everything else of the stage is discarded.
 //
+// Log that the application gives up has RoleLog; then it leaves the stage only when it is durable at the target. An item must not fail for a reason found
+// after its log was given up, and a slot whose file may be whole is not closed, or that log is discarded with it.
+//
 // With a Salvager the pipeline keeps the stage of a run that failed, brings each artifact to disk when it is committed and notes a reserved file before Reserve
 // returns, and does not give a stage up because it is older than Config.ResumeWithin. A run that streams has no stage and cannot be salvaged; nor can one
 // that another machine has buried meanwhile.

@@ -158,6 +158,7 @@ func (s *Slot) Commit() error {
 	if s.done {
 		return fmt.Errorf("commit %s: artifact is already committed or closed", s.a.Name)
 	}
+	s.done = s.r.salvage // the source vouched for the file, so that a Close must not remove it whatever follows
 	info, err := os.Stat(s.Path)
 	if err != nil {
 		return fmt.Errorf("commit %s: the file was not written: %w", s.a.Name, err)
@@ -167,7 +168,6 @@ func (s *Slot) Commit() error {
 	}
 	s.r.quota.add(info.Size() - s.claimed)
 	s.claimed = info.Size()
-	s.done = s.r.salvage // the source vouched for the file, so that a Close must not remove it whatever follows
 	if err := s.r.commit(s.a, commitRecord{N: s.a.n, Size: info.Size()}); err != nil {
 		return err
 	}
