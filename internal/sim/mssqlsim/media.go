@@ -2,7 +2,6 @@ package mssqlsim
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"sync"
 
@@ -107,15 +106,6 @@ func (m *MemoryMedia) Remove(path string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.devices, plainPath(path))
-}
-
-// deviceMessage is what the server says when a device fails.
-func deviceMessage(path string, err error) tds.Message {
-	var d *DeviceError
-	if errors.As(err, &d) {
-		return cannotOpenDevice(path, d)
-	}
-	return failure(3241, "The media family on device '%s' is incorrectly formed. SQL Server cannot process this media family.", path)
 }
 
 var _ Media = (*MemoryMedia)(nil)
