@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/quiesce-go/quiesce/internal/sim/mssqlsim/tds"
 )
@@ -20,7 +21,7 @@ func (in *Instance) backup(ctx context.Context, s *tds.Session, st backupStateme
 	if err != nil {
 		return err
 	}
-	set, err = in.runBackup(ctx, s, st, d, set, a, f)
+	err = in.runBackup(ctx, s, st, d, &set, a, f)
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	d.busy = false
@@ -98,13 +99,14 @@ func (in *Instance) beginBackup(s *tds.Session, st backupStatement) (*database, 
 		return nil, Set{}, err
 	}
 	now := in.config.Now()
+	second := now.Truncate(time.Second) // as fine as the tape format is
 	o := st.options
 	set := Set{
 		ID: newGUID(), Type: DatabaseSet, Name: o.texts["NAME"], Description: o.texts["DESCRIPTION"],
-		Database: d.name, Server: in.config.Name, User: s.Login.User, Created: d.created, Start: now, Finish: now,
+		Database: d.name, Server: in.config.Name, User: s.Login.User, Created: d.created, Start: second, Finish: second, LogEnd: now,
 		Binding: d.binding, FamilyGUID: d.family, FirstFork: d.fork, Fork: d.fork, Expires: o.expires,
 		Model: d.model, CopyOnly: o.has("COPY_ONLY") || o.has("NO_TRUNCATE"), Checksum: o.has("CHECKSUM"), Compressed: o.has("COMPRESSION"), CompressionAlgorithm: o.packing,
-		DatabaseLSN: d.fullLSN, Version: in.config.Version, Files: slices.Clone(d.files), TransferSize: o.numbers["MAXTRANSFERSIZE"],
+		DatabaseLSN: d.fullLSN, DatabaseID: d.baseID, Version: in.config.Version, Files: slices.Clone(d.files), Records: slices.Clone(d.records), TransferSize: o.numbers["MAXTRANSFERSIZE"],
 		ReadOnly: d.readOnly, SingleUser: d.access == singleUser, Broker: d.broker, Captured: d.captured, Published: d.published,
 	}
 	if days := o.numbers["RETAINDAYS"]; days > 0 {
@@ -123,26 +125,28 @@ func (in *Instance) beginBackup(s *tds.Session, st backupStatement) (*database, 
 		d.describeLog(&set, o)
 		return d, set, nil
 	}
-	set.First, set.Checkpoint = d.next, d.next
+	set.First, set.Checkpoint, set.Ballast = d.next, d.next, d.ballast
 	if d.replica == nil || d.replica.Primary {
 		d.next += blockOfLSN // the checkpoint is a log record
 	}
+	set.Last = d.next
 	if o.has("DIFFERENTIAL") {
-		set.Type, set.CopyOnly = DifferentialSet, false // with DIFFERENTIAL, COPY_ONLY is ignored
+		set.Type, set.CopyOnly, set.Ballast = DifferentialSet, false, 0 // with DIFFERENTIAL, COPY_ONLY is ignored
 		set.BaseLSN, set.BaseID = d.baseLSN, d.baseID
+		set.Records = slices.DeleteFunc(set.Records, func(r Record) bool { return r.LSN < set.BaseLSN })
 	}
 	return d, set, nil
 }
 
 // describeLog makes a set that of the log: all of it up to now.
 func (d *database) describeLog(set *Set, o options) {
-	set.Type, set.First, set.Last, set.Checkpoint, set.LogEnd = LogSet, d.logStart, d.next, d.fullLSN, set.Start
+	set.Type, set.First, set.Last, set.Checkpoint = LogSet, d.logStart, d.next, d.fullLSN
 	set.FirstFork, set.BeginsChain = d.firstFork, d.begins
 	set.Tail = o.has("NORECOVERY") || o.given("STANDBY")
 	if set.FirstFork != set.Fork {
 		set.ForkPoint = d.forkPoint
 	}
-	set.Records = slices.DeleteFunc(slices.Clone(d.records), func(r Record) bool { return r.LSN < set.First })
+	set.Records = slices.DeleteFunc(set.Records, func(r Record) bool { return r.LSN < set.First })
 	set.BulkLogged = d.bulk
 	set.Damaged, set.IncompleteMetadata = d.lost, d.lost
 }
@@ -239,33 +243,44 @@ func (d *database) secondary(st backupStatement) bool {
 	return st.log && copyOnly || !st.log && (!copyOnly || st.options.has("DIFFERENTIAL"))
 }
 
-// runBackup tells how far it is, and writes the devices. It returns the set as it was written.
-func (in *Instance) runBackup(ctx context.Context, s *tds.Session, st backupStatement, d *database, set Set, a *tds.Answer, f *strike) (Set, error) {
-	families, add, err := in.families(ctx, st, set)
+// runBackup writes the devices and tells how far it is. It completes the set by what is known at its end.
+func (in *Instance) runBackup(ctx context.Context, s *tds.Session, st backupStatement, d *database, set *Set, a *tds.Answer, f *strike) error {
+	families, add, err := in.families(ctx, st)
 	if err != nil {
-		return set, err
+		return err
 	}
-	if err := in.unreadable(d, st, &set); err != nil {
-		return set, err
+	if err := in.unreadable(d, st, set); err != nil {
+		return err
 	}
-	if err := in.progress(ctx, s, set.Database, st.options.numbers["STATS"], a, f); err != nil {
-		return set, err
-	}
-	in.complete(d, st, &set)
-	for i, device := range st.devices {
-		m, err := in.media(device)
-		if err == nil {
-			err = m.Write(ctx, device.path, families[i], set, add)
+	set.Bytes = set.pages(len(families)) * pageBytes
+	devices, err := in.createAll(ctx, st, families, *set, add)
+	defer func() {
+		for _, d := range devices {
+			_ = d.Close() // a device that was not committed is as it is; the error to tell is the one that ended the backup
 		}
-		if ctx.Err() != nil {
-			return set, aborted()
+	}()
+	if err != nil {
+		return err
+	}
+	err = in.progress(ctx, s, set.Database, st.options.numbers["STATS"], a, f, func(percent int) error {
+		for i, d := range devices {
+			if err := d.Advance(ctx, percent); err != nil {
+				return writeMessage(ctx, st.devices[i].path, err)
+			}
 		}
-		if err != nil {
-			return set, writeMessage(device.path, err)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	set.Finish = in.config.Now().Truncate(time.Second)
+	for i, d := range devices {
+		if err := d.Commit(ctx, set.Finish); err != nil {
+			return writeMessage(ctx, st.devices[i].path, err)
 		}
 	}
-	in.keep(ctx, d, st, set, families[0].MediaSet)
-	return set, nil
+	in.keep(ctx, d, st, *set, families[0].MediaSet)
+	return nil
 }
 
 // unreadable finds the damaged page when the backup looks at checksums.
@@ -282,32 +297,23 @@ func (in *Instance) unreadable(d *database, st backupStatement, set *Set) error 
 	return nil
 }
 
-// complete puts what the database has at the end of a data backup into its set.
-func (in *Instance) complete(d *database, st backupStatement, set *Set) {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	set.Finish = in.config.Now()
-	if st.log {
-		return
-	}
-	set.Last, set.LogEnd = d.next, set.Finish
-	set.Records = slices.DeleteFunc(slices.Clone(d.records), func(r Record) bool { return r.LSN < set.BaseLSN })
-}
-
 // progress says how far a statement is, as often as STATS wants, and strikes.
-func (in *Instance) progress(ctx context.Context, s *tds.Session, database string, step int, a *tds.Answer, f *strike) error {
+func (in *Instance) progress(ctx context.Context, s *tds.Session, database string, step int, a *tds.Answer, f *strike, work func(percent int) error) error {
 	for percent := step; step > 0 && percent <= 100; percent += step {
 		in.mu.Lock()
 		in.running[s.ID].percent = percent
 		in.mu.Unlock()
-		if err := in.pace(ctx, database, percent); err != nil {
+		if err := in.pace(ctx, s, database, percent); err != nil {
+			return err
+		}
+		if err := work(percent); err != nil {
 			return err
 		}
 		if err := errors.Join(a.Message(percentProcessed(percent)), a.Flush()); err != nil && ctx.Err() == nil {
 			return err
 		}
 	}
-	if err := in.pace(ctx, database, 100); err != nil {
+	if err := in.pace(ctx, s, database, 100); err != nil {
 		return err
 	}
 	if err := f.strike(ctx, Inside, a); err != nil {
@@ -319,80 +325,20 @@ func (in *Instance) progress(ctx context.Context, s *tds.Session, database strin
 	return nil
 }
 
-func aborted() tds.Message { return failure(3204, "The backup or restore was aborted.") }
+// nothing is the work of a statement whose work is done at its end.
+func nothing(int) error { return nil }
 
-func (in *Instance) pace(ctx context.Context, database string, percent int) error {
-	if in.config.Pace != nil {
+func (in *Instance) pace(ctx context.Context, s *tds.Session, database string, percent int) error {
+	in.mu.Lock()
+	paced := in.config.Pace != nil && in.running[s.ID].database != 0
+	in.mu.Unlock()
+	if paced {
 		if err := in.config.Pace(ctx, database, percent); err != nil && ctx.Err() == nil {
 			return err
 		}
 	}
 	if ctx.Err() != nil {
 		return aborted()
-	}
-	return nil
-}
-
-// families describes the devices: those of the media set that is there, when the set is added to it, else new ones.
-func (in *Instance) families(ctx context.Context, st backupStatement, set Set) (all []Family, add bool, err error) {
-	mediaSet := newGUID()
-	o := st.options
-	for i, device := range st.devices {
-		m, err := in.media(device)
-		if err != nil {
-			return nil, false, err
-		}
-		old, sets, err := m.Read(ctx, device.path)
-		if err == nil && len(sets) > 0 && !o.has("FORMAT") {
-			if err := in.overwrites(st, device, old, sets, set); err != nil {
-				return nil, false, err
-			}
-		}
-		if err == nil && len(sets) > 0 && !o.has("INIT") && !o.has("FORMAT") {
-			if old.Count != len(st.devices) || old.Sequence != i+1 {
-				return nil, false, failure(3231, "The media loaded on \"%s\" is formatted to support %d media families, but %d media families are expected "+
-					"according to the backup device specification.", device.path, old.Count, len(st.devices))
-			}
-			add = true
-			all = append(all, old)
-			continue
-		}
-		if add {
-			return nil, false, unknown("devices of which some hold a media set and some do not")
-		}
-		all = append(all, Family{MediaSet: mediaSet, ID: newGUID(), Sequence: i + 1, Count: len(st.devices),
-			Name: o.texts["MEDIANAME"], About: o.texts["MEDIADESCRIPTION"]})
-	}
-	return all, add, nil
-}
-
-// overwrites checks whether what is on a device may be overwritten or added to.
-func (in *Instance) overwrites(st backupStatement, device backupDevice, old Family, sets []Set, set Set) error {
-	o := st.options
-	mixed := "The backup cannot be performed because '%s' was requested after the media was formatted with an incompatible structure. " +
-		"To append to this media set, either omit '%s' or specify '%s'. Alternatively, you can create a new media set by using WITH FORMAT in your BACKUP statement. " +
-		"If you use WITH FORMAT on an existing media set, all its backup sets will be overwritten."
-	switch {
-	case device.url:
-		return failure(3296, "The file %s exists on the remote endpoint, and WITH FORMAT was not specified. Backup cannot proceed.", device.path)
-	case o.has("INIT") && !o.has("SKIP"):
-		for _, s := range sets {
-			if s.Expires.After(in.config.Now()) {
-				return failure(4030, "The medium on device '%s' expires on %s and cannot be overwritten.", device.path, s.Expires.Format("Jan _2 2006 15:04:05:000"))
-			}
-		}
-	case o.has("INIT"):
-	case set.KeyAlgorithm != "" && sets[0].KeyAlgorithm == "":
-		return failure(3095, "The backup cannot be performed because 'ENCRYPTION' was requested after the media was formatted with an incompatible structure. "+
-			"To append to this media set, either omit 'ENCRYPTION' or create a new media set by using WITH FORMAT in your BACKUP statement. "+
-			"If you use WITH FORMAT on an existing media set, all its backup sets will be overwritten.")
-	case set.Compressed && !sets[0].Compressed:
-		return failure(3098, mixed, "COMPRESSION", "COMPRESSION", "NO_COMPRESSION")
-	case !set.Compressed && sets[0].Compressed:
-		return failure(3098, mixed, "NO_COMPRESSION", "NO_COMPRESSION", "COMPRESSION")
-	}
-	if name := o.texts["MEDIANAME"]; name != "" && !o.has("SKIP") && old.Name != name {
-		return failure(4037, "The user-specified MEDIANAME \"%s\" does not match the MEDIANAME \"%s\" of the device \"%s\".", name, old.Name, device.path)
 	}
 	return nil
 }

@@ -19,7 +19,7 @@ func (in *Instance) check(ctx context.Context, s *tds.Session, st checkStatement
 	if err != nil {
 		return err
 	}
-	err = in.progress(ctx, s, d.name, 0, a, f)
+	err = in.progress(ctx, s, d.name, 0, a, f, nothing)
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	delete(in.running, s.ID)

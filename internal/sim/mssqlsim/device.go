@@ -2,23 +2,10 @@ package mssqlsim
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/quiesce-go/quiesce/internal/sim/mssqlsim/tds"
 )
-
-// MediaVerifier is Media that can tell whether all of a set can still be read. RESTORE and RESTORE VERIFYONLY ask it.
-type MediaVerifier interface {
-	// Verify reads the set at a position of the device, counted from 1, with whatever checksums it has. A *DamageError becomes message 3183 or 3189, another error 3203.
-	Verify(ctx context.Context, path string, position int) error
-}
-
-// DamageError tells which page of which database file is damaged in a backup set.
-type DamageError struct{ File, Page int }
-
-func (e *DamageError) Error() string { return fmt.Sprintf("page (%d:%d) is damaged", e.File, e.Page) }
 
 // Limits of devices.
 const (
@@ -84,37 +71,6 @@ func (in *Instance) read(ctx context.Context, d backupDevice) (Family, []Set, er
 	return m.Read(ctx, d.path)
 }
 
-// deviceMessage is what the server says when a device cannot be read. What is a message already stays one.
-func deviceMessage(path string, err error) error {
-	var d *DeviceError
-	var m tds.Message
-	switch {
-	case errors.As(err, &m):
-		return m
-	case errors.As(err, &d):
-		return cannotOpenDevice(path, d)
-	}
-	return failure(3241, "The media family on device '%s' is incorrectly formed. SQL Server cannot process this media family.", path)
-}
-
-// fullDisk is the system error of a disk without space.
-const fullDisk = 112
-
-// writeMessage is what the server says when a device cannot be written.
-func writeMessage(path string, err error) error {
-	var d *DeviceError
-	var m tds.Message
-	switch {
-	case errors.As(err, &m):
-		return m
-	case errors.As(err, &d) && d.Code != fullDisk:
-		return cannotOpenDevice(path, d)
-	case errors.As(err, &d):
-		return failure(3202, "Write on \"%s\" failed: %d(%s)", path, d.Code, d.Text)
-	}
-	return failure(3202, "Write on \"%s\" failed: %s", path, err)
-}
-
 // pick reads the devices and finds the set that FILE names. The caller does not hold the lock.
 func (in *Instance) pick(ctx context.Context, st restoreStatement) (Set, error) {
 	if err := in.checkDevices(st.devices); err != nil {
@@ -130,7 +86,7 @@ func (in *Instance) pick(ctx context.Context, st restoreStatement) (Set, error) 
 	for i, d := range st.devices {
 		family, sets, err := in.read(ctx, d)
 		if err != nil {
-			return Set{}, deviceMessage(d.path, err)
+			return Set{}, deviceMessage(ctx, d.path, err)
 		}
 		if i > 0 && family.MediaSet != mediaSet {
 			return Set{}, failure(3258, "The volume on the device \"%s\" is not part of the media set that is currently being processed. "+
@@ -177,29 +133,6 @@ func (in *Instance) unlocked(thumbprint []byte, kind string) error {
 		what = "asymmetric key"
 	}
 	return failure(33111, "Cannot find server %s with thumbprint '0x%X'.", what, thumbprint)
-}
-
-// damage looks for damage in the set of a RESTORE, on all its devices.
-func (in *Instance) damage(ctx context.Context, st restoreStatement) error {
-	for _, d := range st.devices {
-		m, err := in.media(d)
-		if err != nil {
-			return err
-		}
-		v, ok := m.(MediaVerifier)
-		if !ok {
-			continue
-		}
-		err = v.Verify(ctx, d.path, st.position())
-		var page *DamageError
-		if err != nil && !errors.As(err, &page) {
-			return failure(3203, "Read on \"%s\" failed: %s", d.path, err)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // contradiction finds two options that exclude each other.

@@ -2,7 +2,6 @@ package mssqlsim
 
 import (
 	"context"
-	"errors"
 	"math/big"
 	"strings"
 	"time"
@@ -65,13 +64,13 @@ func (in *Instance) inspect(ctx context.Context, s *tds.Session, st restoreState
 	if st.what == "VERIFYONLY" {
 		return in.verify(ctx, s, st, a, f)
 	}
-	if err := in.progress(ctx, s, "", 0, a, f); err != nil {
+	if err := in.progress(ctx, s, "", 0, a, f, nothing); err != nil {
 		return err
 	}
 	device := st.devices[0]
 	family, sets, err := in.read(ctx, device)
 	if err != nil {
-		return deviceMessage(device.path, err)
+		return deviceMessage(ctx, device.path, err)
 	}
 	if len(sets) == 0 {
 		return failure(3254, "The volume on device '%s' is empty.", device.path)
@@ -86,7 +85,11 @@ func (in *Instance) inspect(ctx context.Context, s *tds.Session, st restoreState
 				return err
 			}
 			if n := st.options.numbers["FILE"]; n == 0 || n == i+1 {
-				t.add(in.header(set, i+1, device))
+				row := in.header(set, i+1, device)
+				if set.Incomplete {
+					row = incomplete(row, i+1)
+				}
+				t.add(row)
 			}
 		}
 		if len(t.rows) == 0 {
@@ -108,7 +111,7 @@ func (in *Instance) inspect(ctx context.Context, s *tds.Session, st restoreState
 func (in *Instance) pickAny(ctx context.Context, st restoreStatement) (Set, error) {
 	_, sets, err := in.read(ctx, st.devices[0])
 	if err != nil {
-		return Set{}, deviceMessage(st.devices[0].path, err)
+		return Set{}, deviceMessage(ctx, st.devices[0].path, err)
 	}
 	if n := st.position(); n > len(sets) {
 		return Set{}, failure(4038, "Cannot find file ID %d on device '%s'.", n, st.devices[0].path)
@@ -131,15 +134,10 @@ func (in *Instance) verify(ctx context.Context, s *tds.Session, st restoreStatem
 	if err := in.unlocked(set.TDEThumbprint, ""); err != nil {
 		return err
 	}
-	if err := in.progress(ctx, s, set.Database, st.options.numbers["STATS"], a, f); err != nil {
+	if err := in.progress(ctx, s, set.Database, st.options.numbers["STATS"], a, f, nothing); err != nil {
 		return err
 	}
-	err = in.damage(ctx, st)
-	var page *DamageError
-	switch {
-	case errors.As(err, &page):
-		return failure(3189, "Damage to the backup set was detected.")
-	case err != nil:
+	if _, err = in.load(ctx, st); err != nil {
 		return err
 	}
 	return a.Message(info(3262, "The backup set on file %d is valid.", st.position()))
@@ -171,19 +169,12 @@ func (s Set) flags() (flags int) {
 	return flags
 }
 
-// sizes are made up: a page for each record. Compression makes a third of it.
+// sizes are those of the set and of what it takes compressed, which is made up: a quarter.
 func (s Set) sizes() (bytes, compressed int64) {
-	bytes = int64(len(s.Records)+1) * 8192
 	if s.Compressed {
-		return bytes, bytes / 3
+		return s.Bytes, s.Bytes / 4
 	}
-	return bytes, bytes
-}
-
-// quarters is how far a time is ahead of UTC, in quarters of an hour.
-func quarters(t time.Time) int {
-	_, offset := t.Zone()
-	return offset / 900
+	return s.Bytes, s.Bytes
 }
 
 func (in *Instance) header(s Set, position int, device backupDevice) []field {
@@ -216,8 +207,23 @@ func (in *Instance) header(s Set, position int, device backupDevice) []field {
 	if in.config.Version.Major < 16 {
 		return fields
 	}
-	return append(fields, field{"LastValidRestoreTime", tds.DateTime(), s.end()}, field{"TimeZone", tds.SmallInt(), quarters(s.Finish)},
+	return append(fields, field{"LastValidRestoreTime", tds.DateTime(), s.end()}, field{"TimeZone", tds.SmallInt(), int(quarters(s.Finish))},
 		field{"CompressionAlgorithm", tds.NVarChar(32), orNullText(s.CompressionAlgorithm)})
+}
+
+// incomplete is the row of a set whose end is missing: its name says so, and nothing else is told.
+func incomplete(row []field, position int) []field {
+	for i := range row {
+		switch row[i].name {
+		case "BackupName":
+			row[i].value = "*** INCOMPLETE ***"
+		case "Position":
+			row[i].value = position
+		default:
+			row[i].value = nil
+		}
+	}
+	return row
 }
 
 // kind is a DeviceType.

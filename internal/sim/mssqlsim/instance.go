@@ -37,7 +37,7 @@ type Config struct {
 	Folders []string
 	// FreeBytes is what files of a restore may take, 0 for no limit.
 	FreeBytes int64
-	// Pace is called before each progress message of a BACKUP or RESTORE and once before its end, with the percent done: a test holds the statement there, or breaks it by an error.
+	// Pace is called before each progress message of a BACKUP, RESTORE DATABASE, RESTORE LOG or DBCC CHECKDB and once before its end, with the percent done: a test holds the statement there, or breaks it by an error.
 	// ctx ends when the client cancels. nil does nothing.
 	Pace func(ctx context.Context, database string, percent int) error
 }
@@ -56,7 +56,7 @@ type Instance struct {
 	marks        []mark               // msdb.dbo.logmarkhistory
 	certificates []Certificate
 	credentials  []credential
-	foreign      map[string]bool // files that are no database's
+	foreign      map[string]bool         // files that are no database's
 	locks        map[string]*tds.Session // of sp_getapplock
 	seen         []Statement
 	faults       []*Fault
@@ -136,6 +136,7 @@ type database struct {
 	next       LSN // of the next log record
 	logStart   LSN // where the next log backup begins; 0 when no log backup is possible
 	records    []Record
+	ballast    int64     // bytes
 	restored   time.Time // up to where, while restoring
 	unfinished tds.GUID  // the set whose restore was broken off
 
@@ -230,6 +231,9 @@ func (in *Instance) write(name string, r Record) error {
 	if d == nil || d.state != Online || d.readOnly || d.standby != "" {
 		return fmt.Errorf("mssqlsim: database %q cannot be written to", name)
 	}
+	if len(r.Text) > maxRecord {
+		return fmt.Errorf("mssqlsim: a record of %d bytes does not fit on a page", len(r.Text))
+	}
 	r.LSN, r.At, r.Bulk = d.next, in.config.Now(), r.Bulk && d.model == BulkLogged
 	d.bulk = d.bulk || r.Bulk
 	d.records = append(d.records, r)
@@ -237,6 +241,20 @@ func (in *Instance) write(name string, r Record) error {
 	if r.Mark != "" {
 		in.marks = append(in.marks, mark{database: d.name, name: r.Mark, about: r.Text, lsn: r.LSN, at: r.At})
 	}
+	return nil
+}
+
+// Fill makes an online database larger by so many bytes that nobody looks at, rounded up to pages, so that its full backups have a size.
+func (in *Instance) Fill(name string, bytes int64) error {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	d := in.find(name)
+	if d == nil || d.state != Online || bytes < 0 {
+		return fmt.Errorf("mssqlsim: database %q is not online, or cannot grow by %d bytes", name, bytes)
+	}
+	bytes = (bytes + pageBytes - 1) / pageBytes * pageBytes
+	d.ballast += bytes
+	d.files[0].Bytes += bytes
 	return nil
 }
 

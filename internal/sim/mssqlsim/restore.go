@@ -34,9 +34,9 @@ func (in *Instance) restore(ctx context.Context, s *tds.Session, st restoreState
 	if err != nil {
 		return err
 	}
-	err = in.progress(ctx, s, st.database, st.options.numbers["STATS"], a, f)
+	err = in.progress(ctx, s, st.database, st.options.numbers["STATS"], a, f, nothing)
 	if err == nil {
-		err = in.readSet(ctx, st)
+		set.Records, err = in.readSet(ctx, st)
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -151,7 +151,7 @@ func (in *Instance) beginRestore(s *tds.Session, st restoreStatement, set Set, a
 	}
 	if set.Type == DatabaseSet {
 		access := d.access
-		*d = database{id: d.id, name: d.name, access: access, unfinished: set.ID, created: set.Created, model: set.Model}
+		*d = database{id: d.id, name: d.name, access: access, unfinished: set.ID, created: set.Created, model: set.Model, ballast: set.Ballast}
 	}
 	d.state, d.standby, d.busy, d.files = Restoring, "", true, files
 	in.running[s.ID] = &activity{command: "RESTORE " + st.what, database: d.id, since: in.config.Now()}
@@ -291,19 +291,16 @@ func (d *database) cut(stop stop, set Set) (fresh []Record, last LSN, reached bo
 }
 
 // readSet reads what is restored; damage shows now.
-func (in *Instance) readSet(ctx context.Context, st restoreStatement) error {
-	err := in.damage(ctx, st)
-	var page *DamageError
-	if !errors.As(err, &page) {
-		return err
-	}
-	if st.options.has("CONTINUE_AFTER_ERROR") {
+func (in *Instance) readSet(ctx context.Context, st restoreStatement) ([]Record, error) {
+	records, err := in.load(ctx, st)
+	var m tds.Message
+	if errors.As(err, &m) && m.Number == 3183 && st.options.has("CONTINUE_AFTER_ERROR") {
 		in.mu.Lock()
 		defer in.mu.Unlock()
 		in.find(st.database).incomplete = true
-		return nil
+		return nil, nil
 	}
-	return failure(3183, "RESTORE detected an error on page (%d:%d) in database \"%s\" as read from the backup set.", page.File, page.Page, st.database)
+	return records, err
 }
 
 // applySet makes the database what the set says. The caller holds the lock.

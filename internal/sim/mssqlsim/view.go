@@ -363,7 +363,7 @@ func (h historyEntry) row(id, media int) []field {
 		{"name", text, orNullText(s.Name)}, {"description", tds.NVarChar(255), orNullText(s.Description)}, {"user_name", text, s.User},
 		{"expiration_date", tds.DateTime(), orNullTime(s.Expires)},
 		{"software_major_version", tiny, int(s.Version.Major)}, {"software_minor_version", tiny, int(s.Version.Minor)}, {"software_build_version", tds.SmallInt(), int(s.Version.Build)},
-		{"time_zone", tds.SmallInt(), quarters(s.Finish)},
+		{"time_zone", tds.SmallInt(), int(quarters(s.Finish))},
 		{"first_lsn", number, lsn(s.First)}, {"last_lsn", number, lsn(s.Last)}, {"checkpoint_lsn", number, lsn(s.Checkpoint)},
 		{"database_backup_lsn", number, lsn(s.DatabaseLSN)}, {"database_creation_date", tds.DateTime(), s.Created},
 		{"backup_start_date", tds.DateTime(), s.Start}, {"backup_finish_date", tds.DateTime(), s.Finish},
