@@ -290,3 +290,17 @@ func (o options) sizes(url bool) error {
 	}
 	return nil
 }
+
+// tuned checks the options of a RESTORE that do not depend on the backup.
+func (o options) tuned(url bool) error {
+	if err := o.contradiction(); err != nil || !url {
+		if err == nil {
+			err = o.sizes(false)
+		}
+		return err
+	}
+	if o.numbers["BUFFERCOUNT"] > 0 {
+		return failure(3291, "URL device type was specified, and a disallowed option %s was specified.", "BUFFERCOUNT")
+	}
+	return nil
+}
