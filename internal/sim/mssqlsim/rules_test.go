@@ -417,3 +417,32 @@ func TestKeepOptions(t *testing.T) {
 	assert.Equal(t, map[string]any{"is_published": false, "is_cdc_enabled": false, "is_broker_enabled": false}, b.row(q, "d"))
 	assert.Equal(t, []int32{3031, 3013}, b.fails(`RESTORE DATABASE e FROM DISK = 'S:\backup\x' WITH NORECOVERY, KEEP_REPLICATION`))
 }
+
+func TestRestoreIsPaced(t *testing.T) {
+	t.Parallel()
+	started, release := make(chan struct{}), make(chan struct{})
+	b := newBench(t, func(c *mssqlsim.Config) {
+		c.Pace = func(_ context.Context, database string, percent int) error {
+			if database == "c" && percent == 50 {
+				close(started)
+				<-release
+			}
+			return nil
+		}
+	})
+	b.insert("one")
+	b.run(fullTo)
+	b.instance.Inject(mssqlsim.Fault{Match: "RESTORE DATABASE", When: mssqlsim.Inside, Do: mssqlsim.Say(tds.Message{Number: 823, State: 1, Class: 16, Text: "Said in passing."})})
+	failed := make(chan error, 1)
+	go func() {
+		_, err := b.db.Exec(`RESTORE DATABASE c FROM DISK = 'S:\backup\x' WITH STATS = 50, ` + as("c"))
+		failed <- err
+	}()
+	<-started
+	assert.Equal(t, map[string]any{"command": "RESTORE DATABASE", "percent_complete": 50.0},
+		b.row("SELECT command, percent_complete FROM sys.dm_exec_requests WHERE database_id = DB_ID('c')"))
+	assert.Equal(t, []int32{3101, 3013}, b.fails(`RESTORE DATABASE c WITH RECOVERY`), "it is in use")
+	close(release)
+	assert.Equal(t, []int32{823}, numbers(t, <-failed, "restore"))
+	b.holds("c", "one")
+}
