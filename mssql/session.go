@@ -23,6 +23,8 @@ type session struct {
 	conn *sql.Conn
 	src  *Source
 	spid int
+	// notices are the numbers of the informational messages of the last statement that run ran.
+	notices []int32
 }
 
 // open takes a connection and brings it into master.
@@ -68,10 +70,12 @@ func (c *session) run(ctx context.Context, st statement, progress func(percent i
 	}
 	var errs []mssqldb.Error
 	finished := false
+	c.notices = nil
 	for active := true; active; {
 		switch m := messages.Message(ctx).(type) {
 		case sqlexp.MsgNotice:
 			if n, ok := m.Message.(mssqldb.Error); ok {
+				c.notices = append(c.notices, n.Number)
 				finished = finished || n.Number == infoMasterDone
 				if p, ok := percent(n); ok && progress != nil {
 					progress(p)
