@@ -32,14 +32,15 @@ type record struct {
 }
 
 type runRecord struct {
-	ID       ID        `json:"id"`
-	Job      string    `json:"job"`
-	Kind     Kind      `json:"kind"`
-	Token    string    `json:"token"` // of the lease, proof that its holder was the process that wrote this
-	Started  time.Time `json:"started"`
-	PartSize int64     `json:"part_size"`
-	Suffix   string    `json:"suffix"`
-	Boot     string    `json:"boot,omitempty"` // which start of the machine; see bootID
+	ID       ID                `json:"id"`
+	Job      string            `json:"job"`
+	Kind     Kind              `json:"kind"`
+	Options  map[string]string `json:"options,omitempty"`
+	Token    string            `json:"token"` // of the lease, proof that its holder was the process that wrote this
+	Started  time.Time         `json:"started"`
+	PartSize int64             `json:"part_size"`
+	Suffix   string            `json:"suffix"`
+	Boot     string            `json:"boot,omitempty"` // which start of the machine; see bootID
 }
 
 type artifactRecord struct {

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path"
+	"io"
 	"path/filepath"
 	"strings"
 	"time"
@@ -50,14 +50,32 @@ func (p *Pipeline) restoreRequest(plan *RestorePlan, o RestoreOptions) RestoreRe
 	return RestoreRequest{Target: plan.Target, Overwrite: o.Overwrite, Options: o.Options, Log: p.log}
 }
 
-// Fetch writes the artifacts of a plan below dir, as <id>/<artifact>, without touching any application. It overwrites nothing.
+// Script writes to w how people carry a plan out with the application's own tools on files that Fetch has written; see Scripter, which the source must be. Nothing is
+// touched. It refuses a plan with refusals. On an error what w holds is no script.
+func (p *Pipeline) Script(ctx context.Context, plan *RestorePlan, o RestoreOptions, w io.Writer) error {
+	const op = "script the restore of"
+	s, ok := p.cfg.Source.(Scripter)
+	if !ok {
+		return p.fail(op, "", fmt.Errorf("its agent writes no scripts: %w", errors.ErrUnsupported))
+	}
+	if err := plan.Err(); err != nil {
+		return p.fail(op, "", err)
+	}
+	set, err := p.newRestoreSet(ctx, plan.Steps, StageDir{}, newMeter(p, NewID(p.cfg.Now(), "")))
+	if err == nil {
+		err = s.Script(ctx, p.restoreRequest(plan, o), set, w)
+	}
+	return p.fail(op, "", err)
+}
+
+// Fetch writes the artifacts of a plan below dir, as <id>/<artifact> (see RestoreStep.Path), without touching any application. It overwrites nothing.
 func (p *Pipeline) Fetch(ctx context.Context, plan *RestorePlan, dir string) error {
 	return p.fail("fetch", "", p.withSet(ctx, plan, PhaseRestore, func(ctx context.Context, set *RestoreSet) error {
 		g, ctx := errgroup.WithContext(ctx)
 		g.SetLimit(p.cfg.Workers)
 		for _, s := range set.Steps() {
 			for _, e := range s.Entries {
-				to := filepath.Join(dir, filepath.FromSlash(path.Join(string(s.ID), e.Key)))
+				to := filepath.Join(dir, filepath.FromSlash(s.Path(e)))
 				g.Go(func() error { return set.extract(ctx, s, e, to) })
 			}
 		}

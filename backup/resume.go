@@ -75,7 +75,7 @@ type resumption struct {
 }
 
 func newResumption(p *Pipeline, l *leftover) *resumption {
-	r := newRun(p, l.run.ID, l.run.Kind, l.dir)
+	r := newRun(p, l.run.ID, BackupOptions{l.run.Kind, l.run.Options}, l.dir)
 	r.started, r.partSize, r.resumed = l.run.Started, int(l.run.PartSize), true
 	r.buffers = newBuffers(r.partSize, p.cfg.Workers+2)
 	return &resumption{r: r, dir: l.dir.Path, byN: make(map[int]*artifact), spool: make(map[*artifact]map[int]spooledRecord)}

@@ -19,6 +19,7 @@ type run struct {
 	p        *Pipeline
 	id       ID
 	kind     Kind
+	options  map[string]string
 	started  time.Time
 	partSize int
 	resumed  bool
@@ -74,8 +75,8 @@ func (a *artifact) annotate(key, value string) {
 	a.Meta = meta
 }
 
-func newRun(p *Pipeline, id ID, kind Kind, dir StageDir) *run {
-	r := &run{p: p, id: id, kind: kind, started: p.cfg.Now(), dir: dir, partSize: int(p.cfg.PartSize), keys: newKeySet(), names: make(map[string]struct{})}
+func newRun(p *Pipeline, id ID, o BackupOptions, dir StageDir) *run {
+	r := &run{p: p, id: id, kind: o.Kind, options: o.Options, started: p.cfg.Now(), dir: dir, partSize: int(p.cfg.PartSize), keys: newKeySet(), names: make(map[string]struct{})}
 	r.quota = newQuota(dir.Quota, p.cfg.PartSize)
 	// The workers hold one buffer each and the feeder one; one more waits for a writer.
 	r.buffers = newBuffers(r.partSize, p.cfg.Workers+2)

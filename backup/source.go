@@ -2,11 +2,12 @@ package backup
 
 import (
 	"context"
+	"io"
 	"log/slog"
 )
 
 // A Source is one instance of an application that can be backed up. It is the only interface an agent must implement; every further
-// ability is an interface with one method, found by a type assertion: Restorer, Verifier, Rehearser, Checker,
+// ability is an interface with one method, found by a type assertion: Restorer, Scripter, Verifier, Rehearser, Checker,
 // Estimator, Recoverer.
 type Source interface {
 	// Describe tells what this is. It is constant and does no I/O.
@@ -27,6 +28,8 @@ type Description struct {
 	Kinds       []Kind // the kinds Backup can be asked for
 	// PointInTime says that log links let a restore stop at any moment.
 	PointInTime bool
+	// Options are the names Backup takes in Request.Options, as the agent documents them. The pipeline refuses others before it asks the source anything.
+	Options []string
 }
 
 // Request is one run as the pipeline asks for it.
@@ -34,6 +37,8 @@ type Request struct {
 	ID   ID
 	Job  string
 	Kind Kind
+	// Options are agent-specific switches of this run; only names of Description.Options. The agent refuses values it cannot use with ErrOption.
+	Options map[string]string
 	// Anchors holds, per item, the backups a new link can build on. An item without an anchor can only be a full.
 	Anchors map[string]Anchor
 	// Log receives the agent's own account of the run. Never nil.
@@ -96,6 +101,16 @@ type RestoreRequest struct {
 	Options map[string]string
 	// Log receives the agent's own account. Never nil.
 	Log *slog.Logger
+}
+
+// Scripter writes a restore down for people.
+type Scripter interface {
+	// Script writes the commands with which the steps of set are applied by the application's own tools, in the language of these and
+	// with what a person must know as comments. It changes nothing anywhere and refuses options as Restore does.
+	//
+	// The script stands for itself: it takes the artifacts for files as Pipeline.Fetch lays them out, each at RestoreStep.Path below a directory. Which
+	// directory, as the server sees it, is an option of the agent, named files by custom. set has no directory of its own: Open reads an artifact, Fetch fails with ErrNoPath.
+	Script(ctx context.Context, r RestoreRequest, set *RestoreSet, w io.Writer) error
 }
 
 // Verifier understands the content of its artifacts and can tell whether they are whole, without a server where their format allows it. It earns ProofFormat.

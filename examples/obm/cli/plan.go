@@ -2,11 +2,13 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/quiesce-go/quiesce/agent"
 	"github.com/quiesce-go/quiesce/backup"
@@ -108,39 +110,105 @@ func (o *opened) history(ctx context.Context, job string) (agent.Job, backup.His
 }
 
 func (in *invocation) plan() *cobra.Command {
-	var f targetFlags
+	var f planFlags
 	cmd := &cobra.Command{
 		Use:   "plan JOB",
 		Short: "what a restore would do",
 		Long: `Print the steps of a restore to a time, or to a backup, without touching anything. Where there is no way to it the
-reason is named and the exit code is 4.`,
-		Example:           in.examples("plan shop", "plan shop --at '2026-11-22 14:05:00.25 Europe/Berlin'", "plan shop --at '2h ago' --item orders --json"),
+reason is named and the exit code is 4.
+
+With --script the restore is printed as a script for the application's own tools instead, to be looked at, changed and run by people. It works on the files that
+restore --files writes for the same target; an --option of the application's agent says where they lie. Not every agent has one; then the exit code is 2.`,
+		Example: in.examples("plan shop", "plan shop --at '2026-11-22 14:05:00.25 Europe/Berlin'", "plan shop --at '2h ago' --item orders --json",
+			"plan shop --item orders --as orders_before --script > restore.sql"),
 		Args:              in.args(cobra.ExactArgs(1)),
 		ValidArgsFunction: in.jobNames,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			t, err := f.target(in)
-			if err != nil {
-				return err
-			}
-			o, err := in.open(cmd.Context())
-			if err != nil {
-				return err
-			}
-			defer o.Close()
-			_, h, err := o.history(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			plan := h.Plan(t)
-			plan.Job = args[0]
-			if err := in.print(printedPlan(plan), func(w io.Writer) { fmt.Fprint(w, ended(plan.Text())) }); err != nil {
-				return err
-			}
-			return plan.Err()
-		},
+		RunE:              func(cmd *cobra.Command, args []string) error { return in.planOf(cmd.Context(), args[0], f) },
 	}
-	f.register(in, cmd, false)
+	f.register(in, cmd, true)
+	flags := cmd.Flags()
+	flags.BoolVar(&f.script, "script", false, "print a script for the application's own tools (also: --sql)")
+	flags.BoolVar(&f.overwrite, "overwrite", false, "of the script: replace what exists")
+	flags.StringArrayVar(&f.options, "option", nil, "of the script: a switch of the application's agent, `name=value`; may be repeated")
+	flags.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		if name == "sql" {
+			name = "script"
+		}
+		return pflag.NormalizedName(name)
+	})
 	return cmd
+}
+
+// planFlags are what plan takes.
+type planFlags struct {
+	targetFlags
+	script    bool
+	overwrite bool
+	options   []string
+}
+
+// planOf prints the plan of a job.
+func (in *invocation) planOf(ctx context.Context, job string, f planFlags) error {
+	t, err := f.target(in)
+	if err != nil {
+		return err
+	}
+	options, err := pairs(f.options)
+	if err != nil {
+		return err
+	}
+	if !f.script && (f.overwrite || len(options) > 0) {
+		return usagef("add --script, or leave them out: a plan is the same with and without them", "--overwrite and --option change the script of a restore, not its plan")
+	}
+	o, err := in.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer o.Close()
+	j, h, err := o.history(ctx, job)
+	if err != nil {
+		return err
+	}
+	plan := h.Plan(t)
+	plan.Job = job
+	out, text := printedPlan(plan), ended(plan.Text())
+	if f.script {
+		if out.Script, err = o.script(ctx, j, &plan, backup.RestoreOptions{Overwrite: f.overwrite, Options: options}); err != nil {
+			return err
+		}
+		text = out.Script
+	}
+	if err := in.print(out, func(w io.Writer) { fmt.Fprint(w, text) }); err != nil {
+		return err
+	}
+	return plan.Err()
+}
+
+// script asks the job's application for a plan as a script, which is all of it or nothing. A plan with refusals has none.
+func (o *opened) script(ctx context.Context, j agent.Job, plan *backup.RestorePlan, ro backup.RestoreOptions) (_ string, err error) {
+	if plan.Err() != nil {
+		return "", nil
+	}
+	src, err := j.Open(ctx)
+	if err != nil {
+		return "", err
+	}
+	if c, ok := src.(io.Closer); ok {
+		defer func() { err = errors.Join(err, c.Close()) }()
+	}
+	if _, ok := src.(backup.Scripter); !ok {
+		return "", usagef("restore carries the plan out; restore --files fetches the files alone", "the agent of %s writes no scripts", src.Describe().Application)
+	}
+	j.Config.Source = src
+	p, err := o.pipeline(j)
+	if err != nil {
+		return "", err
+	}
+	var script strings.Builder
+	if err := p.Script(ctx, plan, ro, &script); err != nil {
+		return "", err
+	}
+	return ended(script.String()), nil
 }
 
 // ended is s with a newline at its end.

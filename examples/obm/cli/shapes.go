@@ -67,6 +67,8 @@ type PrintedPlan struct {
 	Refused []backup.Refusal `json:"refused"`
 	// Skipped are items that did not exist at the target; left out when there are none.
 	Skipped []backup.Refusal `json:"skipped,omitempty"`
+	// Script is what --script asked for; else left out.
+	Script string `json:"script,omitempty"`
 }
 
 // PlannedStep is one step of a PrintedPlan.
