@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/quiesce-go/quiesce/internal/sim/mssqlsim/tds"
 )
@@ -16,7 +17,7 @@ func (in *Instance) backup(ctx context.Context, s *tds.Session, st backupStateme
 	if err != nil {
 		return err
 	}
-	err = in.runBackup(ctx, s, st, set, a)
+	err = in.runBackup(ctx, s, st, &set, a)
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	d.busy = false
@@ -53,15 +54,16 @@ func (in *Instance) beginBackup(s *tds.Session, st backupStatement) (*database, 
 	if st.log {
 		in.running[s.ID].command = "BACKUP LOG"
 	}
-	now := in.config.Now()
+	now := in.config.Now().Truncate(time.Second) // as fine as the tape format is
 	set := Set{
 		ID: newGUID(), Type: DatabaseSet, Name: st.options.texts["NAME"], Description: st.options.texts["DESCRIPTION"],
 		Database: d.name, Server: in.config.Name, User: s.Login.User, Created: d.created, Start: now, Finish: now,
 		Binding: d.binding, FamilyGUID: d.family, FirstFork: d.fork, Fork: d.fork,
 		Model: d.model, CopyOnly: st.options.has("COPY_ONLY"), Checksum: st.options.has("CHECKSUM"), Compressed: st.options.has("COMPRESSION"),
-		DatabaseLSN: d.fullLSN, Version: in.config.Version, Files: slices.Clone(d.files), Records: slices.Clone(d.records),
+		DatabaseLSN: d.fullLSN, DatabaseID: d.baseID, Ballast: d.ballast, Version: in.config.Version, Files: slices.Clone(d.files), Records: slices.Clone(d.records),
 	}
 	if st.log {
+		set.Ballast = 0
 		set.Type, set.First, set.Last, set.Checkpoint = LogSet, d.logStart, d.next, d.fullLSN
 		set.FirstFork, set.BeginsChain, set.Tail = d.firstFork, d.begins, st.options.has("NORECOVERY")
 		if set.FirstFork != set.Fork {
@@ -74,7 +76,7 @@ func (in *Instance) beginBackup(s *tds.Session, st backupStatement) (*database, 
 	d.next += blockOfLSN // the checkpoint is a log record
 	set.Last = d.next
 	if st.options.has("DIFFERENTIAL") {
-		set.Type, set.CopyOnly = DifferentialSet, false // with DIFFERENTIAL, COPY_ONLY is ignored
+		set.Type, set.CopyOnly, set.Ballast = DifferentialSet, false, 0 // with DIFFERENTIAL, COPY_ONLY is ignored
 		set.BaseLSN, set.BaseID = d.baseLSN, d.baseID
 		set.Records = slices.DeleteFunc(set.Records, func(r Record) bool { return r.LSN < set.BaseLSN })
 	}
@@ -107,9 +109,19 @@ func (d *database) allowsBackup(st backupStatement) error {
 	return nil
 }
 
-// runBackup tells how far it is and writes the devices.
-func (in *Instance) runBackup(ctx context.Context, s *tds.Session, st backupStatement, set Set, a *tds.Answer) error {
+// runBackup writes the devices and tells how far it is. It completes the set by what is known at its end.
+func (in *Instance) runBackup(ctx context.Context, s *tds.Session, st backupStatement, set *Set, a *tds.Answer) error {
 	families, add, err := in.families(ctx, st)
+	if err != nil {
+		return err
+	}
+	set.Bytes = set.pages(len(families)) * pageBytes
+	devices, err := in.createAll(ctx, st, families, *set, add)
+	defer func() {
+		for _, d := range devices {
+			_ = d.Close() // a device that was not committed is as it is; the error to tell is the one that ended the backup
+		}
+	}()
 	if err != nil {
 		return err
 	}
@@ -121,6 +133,11 @@ func (in *Instance) runBackup(ctx context.Context, s *tds.Session, st backupStat
 		if err := in.pace(ctx, set.Database, percent); err != nil {
 			return err
 		}
+		for i, d := range devices {
+			if err := d.Advance(ctx, percent); err != nil {
+				return writeMessage(ctx, st.devices[i], err)
+			}
+		}
 		if err := errors.Join(a.Message(percentProcessed(percent)), a.Flush()); err != nil && ctx.Err() == nil {
 			return err
 		}
@@ -128,9 +145,10 @@ func (in *Instance) runBackup(ctx context.Context, s *tds.Session, st backupStat
 	if err := in.pace(ctx, set.Database, 100); err != nil {
 		return err
 	}
-	for i, path := range st.devices {
-		if err := in.config.Media.Write(ctx, path, families[i], set, add); err != nil {
-			return deviceMessage(path, err)
+	set.Finish = in.config.Now().Truncate(time.Second)
+	for i, d := range devices {
+		if err := d.Commit(ctx, set.Finish); err != nil {
+			return writeMessage(ctx, st.devices[i], err)
 		}
 	}
 	return nil
@@ -143,32 +161,9 @@ func (in *Instance) pace(ctx context.Context, database string, percent int) erro
 		}
 	}
 	if ctx.Err() != nil {
-		return failure(3204, "The backup or restore was aborted.")
+		return aborted()
 	}
 	return nil
-}
-
-// families describes the devices: those of the media set that is there, when the set is added to it, else new ones.
-func (in *Instance) families(ctx context.Context, st backupStatement) (all []Family, add bool, err error) {
-	mediaSet := newGUID()
-	for i, path := range st.devices {
-		old, sets, err := in.config.Media.Read(ctx, path)
-		if err == nil && len(sets) > 0 && !st.options.has("INIT") && !st.options.has("FORMAT") {
-			if old.Count != len(st.devices) || old.Sequence != i+1 {
-				return nil, false, failure(3231, "The media loaded on \"%s\" is formatted to support %d media families, but %d media families are expected "+
-					"according to the backup device specification.", path, old.Count, len(st.devices))
-			}
-			add = true
-			all = append(all, old)
-			continue
-		}
-		if add {
-			return nil, false, unknown("devices of which some hold a media set and some do not")
-		}
-		all = append(all, Family{MediaSet: mediaSet, ID: newGUID(), Sequence: i + 1, Count: len(st.devices),
-			Name: st.options.texts["MEDIANAME"], About: st.options.texts["MEDIADESCRIPTION"]})
-	}
-	return all, add, nil
 }
 
 // keep notes a backup that has succeeded: in the database and in msdb.

@@ -43,16 +43,19 @@ func (t *table) send(a *tds.Answer) error {
 }
 
 // inspect answers RESTORE HEADERONLY, FILELISTONLY, LABELONLY and VERIFYONLY.
-func (in *Instance) inspect(st restoreStatement, a *tds.Answer) error {
+func (in *Instance) inspect(ctx context.Context, st restoreStatement, a *tds.Answer) error {
 	if st.what == "VERIFYONLY" {
-		if _, err := in.pick(st); err != nil {
+		if _, err := in.pick(ctx, st); err != nil {
+			return err
+		}
+		if _, err := in.load(ctx, st); err != nil {
 			return err
 		}
 		return a.Message(info(3262, "The backup set on file %d is valid.", max(1, st.options.file)))
 	}
-	family, sets, err := in.config.Media.Read(context.Background(), st.devices[0])
+	family, sets, err := in.config.Media.Read(ctx, st.devices[0])
 	if err != nil {
-		return deviceMessage(st.devices[0], err)
+		return deviceMessage(ctx, st.devices[0], err)
 	}
 	if len(sets) == 0 {
 		return failure(3254, "The volume on device '%s' is empty.", st.devices[0])
@@ -63,10 +66,14 @@ func (in *Instance) inspect(st restoreStatement, a *tds.Answer) error {
 		t.add(label(family, sets[0]))
 	case "HEADERONLY":
 		for i, set := range sets {
-			t.add(header(set, i+1))
+			row := header(set, i+1)
+			if set.Incomplete {
+				row = incomplete(row, i+1)
+			}
+			t.add(row)
 		}
 	case "FILELISTONLY":
-		set, err := in.pick(st)
+		set, err := in.pick(ctx, st)
 		if err != nil {
 			return err
 		}
@@ -111,17 +118,21 @@ func header(s Set, position int) []field {
 	if s.Tail {
 		flags |= flagTail | flagNoRecov
 	}
-	bytes := int64(len(s.Records)+1) * 8192
+	bytes := s.Bytes
+	packed := bytes
+	if s.Compressed {
+		packed /= 4 // made up
+	}
 	return []field{
 		{"BackupName", name, orNullText(s.Name)}, {"BackupDescription", tds.NVarChar(255), orNullText(s.Description)},
 		{"BackupType", tds.SmallInt(), int(s.Type)}, {"ExpirationDate", tds.DateTime(), nil}, {"Compressed", bit, s.Compressed},
 		{"Position", tds.SmallInt(), position}, {"DeviceType", tds.TinyInt(), 2}, {"UserName", name, s.User}, {"ServerName", name, s.Server},
-		{"DatabaseName", name, s.Database}, {"DatabaseVersion", tds.Int(), 957}, {"DatabaseCreationDate", tds.DateTime(), s.Created},
+		{"DatabaseName", name, s.Database}, {"DatabaseVersion", tds.Int(), databaseVersion}, {"DatabaseCreationDate", tds.DateTime(), s.Created},
 		{"BackupSize", size, big.NewInt(bytes)}, {"FirstLSN", number, lsn(s.First)}, {"LastLSN", number, lsn(s.Last)},
 		{"CheckpointLSN", number, lsn(s.Checkpoint)}, {"DatabaseBackupLSN", number, lsn(s.DatabaseLSN)},
 		{"BackupStartDate", tds.DateTime(), s.Start}, {"BackupFinishDate", tds.DateTime(), s.Finish}, {"SortOrder", tds.SmallInt(), 52},
 		{"CodePage", tds.SmallInt(), 0}, {"UnicodeLocaleId", tds.Int(), 1033}, {"UnicodeComparisonStyle", tds.Int(), 196609},
-		{"CompatibilityLevel", tds.TinyInt(), 160}, {"SoftwareVendorId", tds.Int(), 4608},
+		{"CompatibilityLevel", tds.TinyInt(), compatibility}, {"SoftwareVendorId", tds.Int(), 4608},
 		{"SoftwareVersionMajor", tds.Int(), int(s.Version.Major)}, {"SoftwareVersionMinor", tds.Int(), int(s.Version.Minor)},
 		{"SoftwareVersionBuild", tds.Int(), int(s.Version.Build)}, {"MachineName", name, s.Server}, {"Flags", tds.Int(), flags},
 		{"BindingID", guid, s.Binding}, {"RecoveryForkID", guid, s.Fork}, {"Collation", name, "SQL_Latin1_General_CP1_CI_AS"},
@@ -130,10 +141,25 @@ func header(s Set, position int) []field {
 		{"HasIncompleteMetaData", bit, false}, {"IsForceOffline", bit, s.Tail}, {"IsCopyOnly", bit, s.CopyOnly},
 		{"FirstRecoveryForkID", guid, s.FirstFork}, {"ForkPointLSN", number, orNull(s.ForkPoint)}, {"RecoveryModel", tds.NVarChar(60), string(s.Model)},
 		{"DifferentialBaseLSN", number, orNull(s.BaseLSN)}, {"DifferentialBaseGUID", guid, orNull(s.BaseID)},
-		{"BackupTypeDescription", tds.NVarChar(60), description}, {"BackupSetGUID", guid, s.ID}, {"CompressedBackupSize", tds.BigInt(), bytes},
+		{"BackupTypeDescription", tds.NVarChar(60), description}, {"BackupSetGUID", guid, s.ID}, {"CompressedBackupSize", tds.BigInt(), packed},
 		{"containment", tds.TinyInt(), 0}, {"KeyAlgorithm", tds.NVarChar(32), nil}, {"EncryptorThumbprint", tds.VarBinary(20), nil},
 		{"EncryptorType", tds.NVarChar(32), nil},
 	}
+}
+
+// incomplete is the row of a set whose end is missing: its name says so, and nothing else is told.
+func incomplete(row []field, position int) []field {
+	for i := range row {
+		switch row[i].name {
+		case "BackupName":
+			row[i].value = "*** INCOMPLETE ***"
+		case "Position":
+			row[i].value = position
+		default:
+			row[i].value = nil
+		}
+	}
+	return row
 }
 
 func fileRow(s Set, f File) []field {

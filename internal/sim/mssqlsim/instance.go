@@ -72,6 +72,7 @@ type database struct {
 	next     LSN // of the next log record
 	logStart LSN // where the next log backup begins; 0 when no log backup is possible
 	records  []Record
+	ballast  int64 // bytes
 
 	binding, family  tds.GUID
 	firstFork, fork  tds.GUID // where the next log backup begins, and now
@@ -143,8 +144,25 @@ func (in *Instance) Insert(name, text string) error {
 	if d == nil || d.restoring {
 		return fmt.Errorf("mssqlsim: database %q is not online", name)
 	}
+	if len(text) > maxRecord {
+		return fmt.Errorf("mssqlsim: a record of %d bytes does not fit on a page", len(text))
+	}
 	d.records = append(d.records, Record{LSN: d.next, At: in.config.Now(), Text: text})
 	d.next += blockOfLSN
+	return nil
+}
+
+// Fill makes an online database larger by so many bytes that nobody looks at, rounded up to pages, so that its full backups have a size.
+func (in *Instance) Fill(name string, bytes int64) error {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	d := in.find(name)
+	if d == nil || d.restoring || bytes < 0 {
+		return fmt.Errorf("mssqlsim: database %q is not online, or cannot grow by %d bytes", name, bytes)
+	}
+	bytes = (bytes + pageBytes - 1) / pageBytes * pageBytes
+	d.ballast += bytes
+	d.files[0].Bytes += bytes
 	return nil
 }
 
@@ -242,9 +260,9 @@ func (in *Instance) execute(ctx context.Context, s *tds.Session, st statement, a
 		return in.ended(a, "BACKUP "+map[bool]string{false: "DATABASE", true: "LOG"}[st.log], in.backup(ctx, s, st, a))
 	case restoreStatement:
 		if st.what == "DATABASE" || st.what == "LOG" {
-			return in.ended(a, "RESTORE "+st.what, in.restore(s, st, a))
+			return in.ended(a, "RESTORE "+st.what, in.restore(ctx, s, st, a))
 		}
-		return in.ended(a, "RESTORE "+st.what, in.inspect(st, a))
+		return in.ended(a, "RESTORE "+st.what, in.inspect(ctx, st, a))
 	case alterStatement:
 		return in.alter(s, st)
 	case useStatement:

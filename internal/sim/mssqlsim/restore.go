@@ -9,7 +9,7 @@ import (
 	"github.com/quiesce-go/quiesce/internal/sim/mssqlsim/tds"
 )
 
-func (in *Instance) restore(s *tds.Session, st restoreStatement, a *tds.Answer) error {
+func (in *Instance) restore(ctx context.Context, s *tds.Session, st restoreStatement, a *tds.Answer) error {
 	if s.InTransaction() {
 		return failure(3021, "Cannot perform a backup or restore operation within a transaction.")
 	}
@@ -29,8 +29,11 @@ func (in *Instance) restore(s *tds.Session, st restoreStatement, a *tds.Answer) 
 		d.recover()
 		return a.Message(info(3014, "RESTORE DATABASE successfully processed 0 pages in 0.010 seconds (0.000 MB/sec)."))
 	}
-	set, err := in.pick(st)
+	set, err := in.pick(ctx, st)
 	if err != nil {
+		return err
+	}
+	if set.Records, err = in.load(ctx, st); err != nil {
 		return err
 	}
 	switch {
@@ -75,15 +78,15 @@ func (in *Instance) exclusive(s *tds.Session, name string) error {
 }
 
 // pick reads the devices and finds the set that FILE names.
-func (in *Instance) pick(st restoreStatement) (Set, error) {
+func (in *Instance) pick(ctx context.Context, st restoreStatement) (Set, error) {
 	var found []Set
 	seen := map[int]bool{}
 	count := 0
 	var mediaSet tds.GUID
 	for i, path := range st.devices {
-		family, sets, err := in.config.Media.Read(context.Background(), path)
+		family, sets, err := in.config.Media.Read(ctx, path)
 		if err != nil {
-			return Set{}, deviceMessage(path, err)
+			return Set{}, deviceMessage(ctx, path, err)
 		}
 		if i > 0 && family.MediaSet != mediaSet {
 			return Set{}, failure(3258, "The volume on the device \"%s\" is not part of the media set that is currently being processed. "+
@@ -129,6 +132,7 @@ func (in *Instance) restoreFull(d *database, st restoreStatement, set Set) (*dat
 		in.add(d)
 	}
 	d.restoring, d.model, d.created, d.files = true, set.Model, set.Created, files
+	d.ballast = set.Ballast
 	d.records, d.next, d.logStart = slices.Clone(set.Records), set.Last, 0
 	d.family, d.binding, d.fork, d.firstFork, d.forkPoint = set.FamilyGUID, set.Binding, set.Fork, set.Fork, 0
 	d.fullLSN, d.baseLSN, d.baseID = set.Checkpoint, set.Checkpoint, set.ID

@@ -326,7 +326,7 @@ func (h historyEntry) row(id int) []field {
 		{"name", tds.NVarChar(128), orNullText(s.Name)}, {"description", tds.NVarChar(255), orNullText(s.Description)}, {"user_name", tds.NVarChar(128), s.User},
 		{"first_lsn", number, lsn(s.First)}, {"last_lsn", number, lsn(s.Last)}, {"checkpoint_lsn", number, lsn(s.Checkpoint)},
 		{"database_backup_lsn", number, lsn(s.DatabaseLSN)}, {"backup_start_date", tds.DateTime(), s.Start}, {"backup_finish_date", tds.DateTime(), s.Finish},
-		{"type", tds.Char(1), letter}, {"backup_size", tds.Numeric(20, 0), big.NewInt(int64(len(s.Records)+1) * 8192)},
+		{"type", tds.Char(1), letter}, {"backup_size", tds.Numeric(20, 0), big.NewInt(s.Bytes)},
 		{"database_name", tds.NVarChar(128), s.Database}, {"server_name", tds.NVarChar(128), s.Server}, {"recovery_model", tds.NVarChar(60), string(s.Model)},
 		{"has_backup_checksums", bit, s.Checksum}, {"begins_log_chain", bit, s.BeginsChain}, {"is_copy_only", bit, s.CopyOnly},
 		{"first_recovery_fork_guid", guid, s.FirstFork}, {"last_recovery_fork_guid", guid, s.Fork}, {"fork_point_lsn", number, orNull(s.ForkPoint)},

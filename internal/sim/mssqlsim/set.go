@@ -81,11 +81,15 @@ type Set struct {
 	ForkPoint                            LSN // 0 when both forks are one
 	BaseLSN                              LSN // of a differential
 	BaseID                               tds.GUID
+	DatabaseID                           tds.GUID // of the full backup that DatabaseLSN is of
 	Model                                Model
 	CopyOnly, Checksum, Compressed       bool
 	BeginsChain, Tail                    bool
 	Version                              tds.Version
 	Files                                []File
+	Bytes                                int64 // of pages or log, over all devices
+	Ballast                              int64 // of Bytes, pages that stand for data nobody looks at; see Instance.Fill
+	Incomplete                           bool  // the device ends inside it, or before its end was written
 	Records                              []Record
 }
 
@@ -93,5 +97,12 @@ func newGUID() tds.GUID {
 	var g tds.GUID
 	_, _ = rand.Read(g[:]) // never fails
 	g[6], g[8] = g[6]&0x0F|0x40, g[8]&0x3F|0x80
+	return g
+}
+
+// newFamilyID has four bytes that differ: a media header has no room for more.
+func newFamilyID() tds.GUID {
+	g := newGUID()
+	clear(g[4:])
 	return g
 }

@@ -1,6 +1,7 @@
 package tapesim
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/bits"
 	"time"
@@ -12,7 +13,9 @@ type File struct {
 	SetID            [16]byte // common to all stripes
 	Family, Families int      // 0: 1
 	FilemarkBytes    int      // 0: 512
-	Name             string   // MEDIANAME
+	ID               uint32   // of this family; 0: a number made from Family
+	Name, About      string   // MEDIANAME, MEDIADESCRIPTION
+	Written          time.Time
 	Password         bool
 	Vendor           uint16 // 0: SQL Server
 	Sets             []Set
@@ -25,16 +28,17 @@ type LSN [3]uint32
 type Set struct {
 	Type                                 byte // D, I or L
 	GUID                                 [16]byte
-	Name, User                           string
+	Name, Description, User              string
 	Database, Server, Machine            string
 	First, Last, Checkpoint, FullBackup  LSN
 	FullGUID, BaseGUID                   [16]byte
-	BaseLSN                              LSN
+	BaseLSN, ForkPoint                   LSN
 	Binding, Fork, FirstFork, FamilyGUID [16]byte
 	Created, Started, Finished           time.Time
 	Zone                                 int8 // quarters of an hour, 127 unknown
 	Major, Minor                         byte
 	DatabaseVersion                      uint16
+	Compatibility                        byte // 0: 100
 	CopyOnly, Password                   bool
 	Encryption, Compression              uint16 // in the headers of data streams
 	Checksum                             bool
@@ -42,10 +46,19 @@ type Set struct {
 	Files                                []Database
 	Pages                                [][]byte // of each data file, whole sectors
 	Log                                  []byte   // whole sectors
+	Bytes                                uint64   // of pages and log over all stripes; 0: those of Pages and Log
+	Records                              []Record // added to the description of the set
+}
+
+// Record is one more record of the description, of which this package knows nothing.
+type Record struct {
+	ID   string // four letters
+	Data []byte
 }
 
 // Database is a file of a database. Its group is the number of the name in Set.Groups, from 1; 0 is a log file.
 type Database struct {
+	ID                uint32 // 0: its number in Set.Files, from 1
 	Logical, Physical string
 	Group             uint32
 	Size              uint64
@@ -54,37 +67,35 @@ type Database struct {
 
 const logical = 1024 // bytes in a logical block
 
+// writer lays out one block after the other. b is what was not yet handed on.
 type writer struct {
 	b     []byte
-	set   int    // where the set begins
+	base  int64  // where in the file b begins
+	set   int64  // where in the file the set begins
 	order uint32 // of the next block in it
 	marks uint32
 }
 
+// here is where in the file the next byte will be.
+func (w *writer) here() int64 { return w.base + int64(len(w.b)) }
+
 // Bytes is the file.
 func (f File) Bytes() []byte {
-	mark := max(f.FilemarkBytes, 512)
-	w := &writer{}
-	w.tape(f, mark)
-	w.filemark(mark)
-	for i, s := range f.Sets {
-		w.sset(s, i+1)
-		w.volb(s)
-		w.config("MSCI", s, logical)
+	var out bytes.Buffer // which never fails
+	t, _ := NewWriter(&out, f)
+	for _, s := range f.Sets {
+		_ = t.Begin(s)
 		for _, p := range s.Pages {
-			w.pages(s, p)
+			_ = t.Pages(int64(len(p)))
+			_, _ = t.Write(p)
+			_ = t.EndData()
 		}
-		w.log(s)
-		w.config("MSLS", s, max(mark, logical))
-		w.filemark(mark)
-		for range 2 {
-			at := w.block("ESET", 88, 0)
-			w.seal(at)
-			w.pad(max(mark, logical))
-		}
-		w.filemark(mark)
+		_ = t.Log(int64(len(s.Log)))
+		_, _ = t.Write(s.Log)
+		_ = t.EndData()
+		_ = t.End(s)
 	}
-	return w.b
+	return out.Bytes()
 }
 
 func (w *writer) u16(at int, v uint16) { binary.LittleEndian.PutUint16(w.b[at:], v) }
@@ -101,7 +112,7 @@ func (w *writer) block(id string, size int, attributes uint32) int {
 	switch id {
 	case "TAPE", "SFMB", "ESET":
 	default:
-		w.u64(at+20, uint64(at-w.set)/logical)
+		w.u64(at+20, uint64(w.base+int64(at)-w.set)/logical)
 		w.u32(at+36, w.order)
 		w.order++
 	}
@@ -138,25 +149,21 @@ func xor(b []byte) (x uint16) {
 }
 
 // stream adds a stream, and the bytes up to the next word.
-func (w *writer) stream(id string, attributes uint16, data []byte, algorithms ...uint16) {
-	at := len(w.b)
-	w.b = append(w.b, make([]byte, 22)...)
-	copy(w.b[at:], id)
-	w.u16(at+6, attributes)
-	w.u64(at+8, uint64(len(data)))
-	for i, a := range algorithms {
-		w.u16(at+16+2*i, a)
-	}
-	w.u16(at+20, xor(w.b[at:at+20]))
+func (w *writer) stream(id string, attributes uint16, data []byte) {
+	w.header(id, attributes, int64(len(data)))
 	w.b = append(w.b, data...)
-	for len(w.b)%4 != 0 {
+	w.align()
+}
+
+func (w *writer) align() {
+	for w.here()%4 != 0 {
 		w.b = append(w.b, 0)
 	}
 }
 
 // pad ends a block: SPAD up to the next multiple of unit, counted from the start of the set.
 func (w *writer) pad(unit int) {
-	free := unit - (len(w.b)-w.set+22)%unit
+	free := unit - int((w.here()-w.set+22)%int64(unit))
 	w.stream("SPAD", 0, make([]byte, free%unit))
 }
 
@@ -172,7 +179,11 @@ func (w *writer) filemark(size int) {
 func (w *writer) tape(f File, mark int) {
 	at := w.block("TAPE", 94, 0x30000)
 	w.b[at+48] = 2
-	w.u32(at+52, 0xC0FFEE00+uint32(max(f.Family, 1)))
+	id := f.ID
+	if id == 0 {
+		id = 0xC0FFEE00 + uint32(max(f.Family, 1))
+	}
+	w.u32(at+52, id)
 	w.u32(at+56, 5)
 	w.u16(at+60, 1)
 	if f.Password {
@@ -181,6 +192,7 @@ func (w *writer) tape(f File, mark int) {
 	w.u16(at+64, uint16(mark/512))
 	w.u16(at+66, 3)
 	w.text(at, 68, f.Name)
+	w.text(at, 72, f.About)
 	w.text(at, 80, "Microsoft SQL Server\x00\x00")
 	w.u16(at+84, logical)
 	vendor := f.Vendor
@@ -188,9 +200,11 @@ func (w *writer) tape(f File, mark int) {
 		vendor = 0x1200
 	}
 	w.u16(at+86, vendor)
-	if len(f.Sets) > 0 {
-		w.date(at+88, f.Sets[0].Started)
+	written := f.Written
+	if written.IsZero() && len(f.Sets) > 0 {
+		written = f.Sets[0].Started
 	}
+	w.date(at+88, written)
 	w.b[at+93] = 1
 	w.seal(at)
 	raid := make([]byte, 32)
@@ -215,7 +229,7 @@ func (w *writer) date(at int, t time.Time) {
 }
 
 func (w *writer) sset(s Set, position int) {
-	w.set, w.order = len(w.b), 0
+	w.set, w.order = w.here(), 0
 	at := w.block("SSET", 100, 0)
 	w.b[at+48] = 2
 	kind := uint32(4)
@@ -235,8 +249,9 @@ func (w *writer) sset(s Set, position int) {
 	w.u16(at+46, 100)
 	w.b = append(append(w.b, s.GUID[:]...), make([]byte, 6)...)
 	w.text(at, 64, s.Name)
+	w.text(at, 68, s.Description)
 	w.text(at, 76, s.User)
-	w.u64(at+80, uint64(at))
+	w.u64(at+80, uint64(w.base)+uint64(at))
 	w.date(at+88, s.Started)
 	w.b[at+93], w.b[at+94], w.b[at+95] = s.Major, s.Minor, byte(s.Zone)
 	w.b[at+97] = 2
@@ -255,21 +270,24 @@ func (w *writer) volb(s Set) {
 	w.pad(logical)
 }
 
-// data adds pages or log so that they begin on an even address, as the server does, behind two zero bytes; with the checksum if there is to be one.
-func (w *writer) data(id string, attributes uint16, s Set, data []byte) {
-	free := 512 - (len(w.b)+22+22+2)%512
-	w.stream("APAD", 0x80, make([]byte, free))
-	if s.Checksum {
-		attributes |= 0x100
+// header adds the header of a stream of size bytes.
+func (w *writer) header(id string, attributes uint16, size int64, algorithms ...uint16) {
+	at := len(w.b)
+	w.b = append(w.b, make([]byte, 22)...)
+	copy(w.b[at:], id)
+	w.u16(at+6, attributes)
+	w.u64(at+8, uint64(size))
+	for i, a := range algorithms {
+		w.u16(at+16+2*i, a)
 	}
-	w.stream(id, attributes, append(make([]byte, 2), data...), s.Encryption, s.Compression)
-	if s.Checksum {
-		w.stream("CSUM", 0, binary.LittleEndian.AppendUint32(nil, Sum(data)))
-	}
+	w.u16(at+20, xor(w.b[at:at+20]))
 }
 
 // Sum is the checksum of data, word by word.
-func Sum(data []byte) (x uint32) {
+func Sum(data []byte) (x uint32) { return addSum(0, data) }
+
+// addSum continues the sum x over whole sectors.
+func addSum(x uint32, data []byte) uint32 {
 	for ; len(data) > 0; data = data[512:] {
 		var word uint32
 		for i := 0; i < 512; i += 4 {
@@ -278,19 +296,4 @@ func Sum(data []byte) (x uint32) {
 		x = bits.RotateLeft32(x, 1) ^ word
 	}
 	return x
-}
-
-func (w *writer) pages(s Set, p []byte) {
-	w.seal(w.block("MSDA", 60, 0))
-	w.data("MQDA", 0x2, s, p)
-	w.stream("MQDA", 0x6, nil)
-	w.pad(logical)
-}
-
-func (w *writer) log(s Set) {
-	w.seal(w.block("MSTL", 592, 0))
-	if len(s.Log) > 0 {
-		w.data("MQTL", 0, s, s.Log)
-	}
-	w.pad(logical)
 }
