@@ -3,9 +3,7 @@ package mssql
 import (
 	"context"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/quiesce-go/quiesce/mssql/mtf"
@@ -61,9 +59,6 @@ func (h *host) find(name string) *hostDatabase {
 	return nil
 }
 
-// pageBytes is the unit of sys.master_files.size.
-const pageBytes = 8192
-
 // host asks the server.
 func (c *session) host(ctx context.Context) (*host, error) {
 	h := &host{}
@@ -77,31 +72,18 @@ func (c *session) host(ctx context.Context) (*host, error) {
 }
 
 func (c *session) hostOfServer(ctx context.Context, h *host) error {
-	r, ok, err := c.one(ctx, "SELECT SERVERPROPERTY('ProductVersion') AS version, SERVERPROPERTY('ServerName') AS server, SERVERPROPERTY('IsSingleUser') AS single, "+
-		"SERVERPROPERTY('InstanceDefaultDataPath') AS data_dir, SERVERPROPERTY('InstanceDefaultLogPath') AS log_dir")
+	v, err := c.probe(ctx)
 	if err != nil {
 		return fmt.Errorf("ask for the version: %w", err)
 	}
-	if !ok {
-		return errors.New("ask for the version: no answer")
+	h.server, h.version = v.name, [3]int{v.major, v.minor, v.build}
+	r, _, err := c.one(ctx, "SELECT SERVERPROPERTY('IsSingleUser') AS single, SERVERPROPERTY('InstanceDefaultDataPath') AS data_dir, "+
+		"SERVERPROPERTY('InstanceDefaultLogPath') AS log_dir")
+	if err != nil {
+		return fmt.Errorf("ask for the default directories: %w", err)
 	}
-	h.server, h.singleUser, h.dataDir, h.logDir = r.text("server"), r.flag("single"), r.text("data_dir"), r.text("log_dir")
-	h.version, err = parseVersion(r.text("version"))
-	return err
-}
-
-// parseVersion reads ProductVersion, "16.0.1000.6".
-func parseVersion(s string) (v [3]int, err error) {
-	parts := strings.Split(s, ".")
-	for i := range min(len(v), len(parts)) {
-		if v[i], err = strconv.Atoi(parts[i]); err != nil {
-			return v, fmt.Errorf("the server calls its version %q", s)
-		}
-	}
-	if v[0] == 0 {
-		return v, fmt.Errorf("the server calls its version %q", s)
-	}
-	return v, nil
+	h.singleUser, h.dataDir, h.logDir = r.flag("single"), r.text("data_dir"), r.text("log_dir")
+	return nil
 }
 
 // hostOfDatabases asks for all columns, since those for groups and for replicas are not on every version.

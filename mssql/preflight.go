@@ -19,7 +19,9 @@ type preflight struct {
 	host      *host
 	overwrite bool
 	log       *slog.Logger
-	tasks     []*task
+	tasks     []*course
+	unknown   bool // the server could not be asked, for a script
+	script    bool // nothing will run now
 }
 
 // run fills in what the tasks need to know of the server, and reports every obstacle.
@@ -39,7 +41,7 @@ func (p *preflight) run() error {
 	return p.room()
 }
 
-func (p *preflight) wrap(t *task, err error) error {
+func (p *preflight) wrap(t *course, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -47,17 +49,17 @@ func (p *preflight) wrap(t *task, err error) error {
 }
 
 // refuse is an obstacle with what to do about it.
-func (p *preflight) refuse(t *task, sentinel error, advice, format string, args ...any) error {
+func (p *preflight) refuse(t *course, sentinel error, advice, format string, args ...any) error {
 	return &backup.Error{Op: "restore", App: application, Instance: p.src.instance, Artifact: t.name, Advice: advice,
 		Err: fmt.Errorf("%w: %s", sentinel, fmt.Sprintf(format, args...))}
 }
 
 // check looks at one database.
-func (p *preflight) check(t *task) error {
+func (p *preflight) check(t *course) error {
 	if err := p.sequence(t); err != nil {
 		return err
 	}
-	for _, look := range []func(*task) error{p.version, p.keys, p.system, p.existing} {
+	for _, look := range []func(*course) error{p.version, p.keys, p.system, p.existing} {
 		if err := look(t); err != nil {
 			return err
 		}
@@ -66,7 +68,7 @@ func (p *preflight) check(t *task) error {
 }
 
 // sequence sees that the steps are a chain: they come from a plan, but it is the headers that must agree.
-func (p *preflight) sequence(t *task) error {
+func (p *preflight) sequence(t *course) error {
 	sets := make([]chain.Set, len(t.links))
 	for i, l := range t.links {
 		if len(l.entries) < max(1, l.set.Stripes) {
@@ -82,7 +84,7 @@ func (p *preflight) sequence(t *task) error {
 }
 
 // stop cuts off what lies behind the LSN to stop before.
-func (p *preflight) stop(t *task) error {
+func (p *preflight) stop(t *course) error {
 	logs := slices.IndexFunc(t.links, func(l link) bool { return l.set.Type == mtf.Log })
 	if t.options.stop == "" {
 		return nil
@@ -110,7 +112,10 @@ func (p *preflight) stop(t *task) error {
 }
 
 // version refuses what the server would find out only after it has begun (3168, 3169, 3180).
-func (p *preflight) version(t *task) error {
+func (p *preflight) version(t *course) error {
+	if p.unknown {
+		return nil
+	}
 	for _, l := range t.links {
 		from, to := [3]int{l.set.VersionMajor, l.set.VersionMinor, l.set.Build}, p.host.version
 		older := to[0] < from[0] || to[0] == from[0] && to[1] < from[1]
@@ -132,7 +137,7 @@ func (p *preflight) version(t *task) error {
 func dotted(v [3]int) string { return fmt.Sprintf("%d.%d.%d", v[0], v[1], v[2]) }
 
 // keys sees that master holds every certificate or key.
-func (p *preflight) keys(t *task) error {
+func (p *preflight) keys(t *course) error {
 	if p.host.keys == nil {
 		return nil
 	}
@@ -146,7 +151,7 @@ func (p *preflight) keys(t *task) error {
 }
 
 // thumbprints are the certificates and keys that the backups need, in lower-case hex, each once.
-func (t *task) thumbprints() (all []string) {
+func (t *course) thumbprints() (all []string) {
 	seen := map[string]bool{}
 	for _, l := range t.links {
 		for _, thumb := range []string{l.set.TDEThumbprint, l.set.EncryptorThumbprint} {
@@ -165,22 +170,22 @@ const masterSteps = "stop the server and its Agent, start it in single-user mode
 	"`app name` of the DSN), restore master by name with overwrite, which ends the server, and start it as usual"
 
 // system keeps to what is possible with system databases.
-func (p *preflight) system(t *task) error {
+func (p *preflight) system(t *course) error {
 	switch {
 	case isMaster(t.name) != isMaster(t.item):
 		return p.refuse(t, backup.ErrRefused, "restore it under its own name", "%q cannot become %q", t.item, t.name)
-	case isMaster(t.name) && !p.host.singleUser:
+	case isMaster(t.name) && !p.host.singleUser && !p.script:
 		return p.refuse(t, backup.ErrRefused, masterSteps, "master restores only on a server in single-user mode")
 	case isMaster(t.name) && (len(t.links) != 1 || t.options.state != recovered || t.options.stop != ""):
 		return p.refuse(t, backup.ErrRefused, "choose a full backup of it", "master restores from a full backup in one step")
-	case !isMaster(t.name) && p.host.singleUser:
+	case !isMaster(t.name) && p.host.singleUser && !p.script:
 		return p.refuse(t, backup.ErrRefused, "start the server as usual", "a server in single-user mode restores master only")
 	}
 	return nil
 }
 
 // existing decides about a database that has the name: continue it, replace it, or refuse.
-func (p *preflight) existing(t *task) error {
+func (p *preflight) existing(t *course) error {
 	d := t.found
 	if d == nil {
 		return nil
@@ -213,7 +218,7 @@ func (p *preflight) existing(t *task) error {
 }
 
 // noteOther tells when what is replaced never was the database that is restored.
-func (p *preflight) noteOther(t *task) {
+func (p *preflight) noteOther(t *course) {
 	if family := t.links[0].set.FamilyGUID; !t.found.family.IsZero() && t.found.family != family {
 		p.log.Warn("another database of that name is replaced", "database", t.name, "family", t.found.family, "backup", family)
 	}
@@ -221,7 +226,7 @@ func (p *preflight) noteOther(t *task) {
 
 // goOn finds how far an interrupted restore has come, if it is provably one of the same backups: the full it began with is the one of this plan. What it applied is
 // then left out. A database put into that state by a tail backup is at the end of its log, so nothing is left to apply and it is recovered.
-func (p *preflight) goOn(t *task) error {
+func (p *preflight) goOn(t *course) error {
 	advice := "allow overwriting to begin anew; or recover what is there with RESTORE DATABASE " + quoteName(t.name) + " WITH RECOVERY"
 	d, full := t.found, t.links[0].set
 	if d.base.IsZero() || d.base != full.GUID || d.redo.IsZero() {

@@ -15,9 +15,6 @@ import (
 	"github.com/quiesce-go/quiesce/mssql/mtf"
 )
 
-// undoTime bounds what is done after a restore failed or was cancelled: finding out how far it came, letting users in again.
-const undoTime = 30 * time.Second
-
 // undoPause is between two tries to let users in again: the server may not have noticed yet that the session that kept them out is gone.
 const undoPause = 500 * time.Millisecond
 
@@ -42,7 +39,7 @@ func (s *Source) Restore(ctx context.Context, r backup.RestoreRequest, set *back
 	if err != nil {
 		return s.fail(ctx, "restore", "", err)
 	}
-	tasks, err := s.tasksOf(r, set, o)
+	tasks, err := s.coursesOf(r, set, o)
 	if err != nil {
 		return err
 	}
@@ -72,12 +69,12 @@ func (s *Source) Restore(ctx context.Context, r backup.RestoreRequest, set *back
 }
 
 // leaveOut takes the system databases out of a restore of everything.
-func (s *Source) leaveOut(r backup.RestoreRequest, set *backup.RestoreSet, tasks []*task) ([]*task, error) {
+func (s *Source) leaveOut(r backup.RestoreRequest, set *backup.RestoreSet, tasks []*course) ([]*course, error) {
 	if len(r.Target.Select) > 0 {
 		return tasks, nil
 	}
 	var names []string
-	rest := slices.DeleteFunc(slices.Clone(tasks), func(t *task) bool {
+	rest := slices.DeleteFunc(slices.Clone(tasks), func(t *course) bool {
 		if systemDatabase(t.item) {
 			names = append(names, t.item)
 			return true
@@ -104,7 +101,7 @@ type restoring struct {
 }
 
 // all restores some databases at a time. One that fails does not stop the others.
-func (r *restoring) all(ctx context.Context, tasks []*task, parallel int) error {
+func (r *restoring) all(ctx context.Context, tasks []*course, parallel int) error {
 	errs := make([]error, len(tasks))
 	var g errgroup.Group
 	g.SetLimit(max(1, parallel))
@@ -133,7 +130,7 @@ func (r *restoring) all(ctx context.Context, tasks []*task, parallel int) error 
 }
 
 // database restores one database in a session of its own.
-func (r *restoring) database(ctx context.Context, t *task) error {
+func (r *restoring) database(ctx context.Context, t *course) error {
 	c, err := r.src.open(ctx)
 	if err != nil {
 		return err
@@ -143,7 +140,7 @@ func (r *restoring) database(ctx context.Context, t *task) error {
 }
 
 // one restores a database. The session is the one that shuts the others out.
-func (r *restoring) one(ctx context.Context, c *session, t *task) error {
+func (r *restoring) one(ctx context.Context, c *session, t *course) error {
 	begun := 0 // the steps applied, for the account of a failure
 	touched, err := r.steps(ctx, c, t, &begun)
 	if err != nil {
@@ -155,7 +152,7 @@ func (r *restoring) one(ctx context.Context, c *session, t *task) error {
 }
 
 // steps does the work and reports whether the database was touched.
-func (r *restoring) steps(ctx context.Context, c *session, t *task, begun *int) (touched bool, err error) {
+func (r *restoring) steps(ctx context.Context, c *session, t *course, begun *int) (touched bool, err error) {
 	*begun = t.done
 	files := newSupply(ctx, r.set, t.links[t.done:])
 	defer files.close()
@@ -196,7 +193,7 @@ func (r *restoring) steps(ctx context.Context, c *session, t *task, begun *int) 
 }
 
 // reached reports whether the mark to stop at was in the log that was restored last: the server says when it lies behind.
-func (t *task) reached(i int, notices []int32) bool {
+func (t *course) reached(i int, notices []int32) bool {
 	if t.options.stop == "" || t.links[i].set.Type != mtf.Log {
 		return false
 	}
@@ -204,7 +201,7 @@ func (t *task) reached(i int, notices []int32) bool {
 }
 
 // finish recovers the database, lets users in, and looks at what came out.
-func (r *restoring) finish(ctx context.Context, c *session, t *task) error {
+func (r *restoring) finish(ctx context.Context, c *session, t *course) error {
 	if isMaster(t.name) {
 		return nil // the server ends itself
 	}
@@ -236,7 +233,7 @@ func (r *restoring) finish(ctx context.Context, c *session, t *task) error {
 }
 
 // reachedEnd warns when the server stands elsewhere than the last log ends.
-func (r *restoring) reachedEnd(ctx context.Context, c *session, t *task) error {
+func (r *restoring) reachedEnd(ctx context.Context, c *session, t *course) error {
 	last := t.links[len(t.links)-1].set
 	if last.Type != mtf.Log || !t.until.IsZero() || t.options.stop != "" {
 		return nil
@@ -273,7 +270,7 @@ func (c *session) state(ctx context.Context, name string) (*hostDatabase, error)
 
 // left ends a restore that failed: it lets users in again where that is possible and says what is there now and how to go on. It works on a
 // context of its own, since that of the restore may have ended.
-func (r *restoring) left(ctx context.Context, c *session, t *task, touched bool, begun int, cause error) error {
+func (r *restoring) left(ctx context.Context, c *session, t *course, touched bool, begun int, cause error) error {
 	out := &backup.Error{Op: "restore", App: application, Instance: r.src.instance, Artifact: t.name, Advice: backup.Hint(cause), Err: told(cause)}
 	if out.Advice == "" {
 		out.Advice = advice(cause)
@@ -295,7 +292,7 @@ func (r *restoring) left(ctx context.Context, c *session, t *task, touched bool,
 	return out
 }
 
-func goOnAdvice(t *task, d *hostDatabase, begun int) string {
+func goOnAdvice(t *course, d *hostDatabase, begun int) string {
 	switch {
 	case d == nil, !d.waiting():
 		return "run the restore again"
@@ -307,7 +304,7 @@ func goOnAdvice(t *task, d *hostDatabase, begun int) string {
 }
 
 // settle finds out what became of the database. If it is online and shut to others by us, it is opened again: in the same session if that lives, else in a new one.
-func (r *restoring) settle(ctx context.Context, c *session, t *task) (*hostDatabase, error) {
+func (r *restoring) settle(ctx context.Context, c *session, t *course) (*hostDatabase, error) {
 	for {
 		d, err := r.reopen(ctx, c, t)
 		if err == nil {
@@ -334,7 +331,7 @@ func (r *restoring) settle(ctx context.Context, c *session, t *task) (*hostDatab
 }
 
 // reopen gives a database that is online its access of before.
-func (r *restoring) reopen(ctx context.Context, c *session, t *task) (*hostDatabase, error) {
+func (r *restoring) reopen(ctx context.Context, c *session, t *course) (*hostDatabase, error) {
 	if c.conn == nil {
 		return nil, errBadConn
 	}

@@ -11,9 +11,9 @@ import (
 	"github.com/quiesce-go/quiesce/mssql/mtf"
 )
 
-// task is one database on its way back: which backups, under which name, with which files where. Its methods render the statements, which are the same
+// course is one database on its way back: which backups, under which name, with which files where. Its methods render the statements, which are the same
 // whether they run or are exported.
-type task struct {
+type course struct {
 	item, name string // as it was backed up, as it comes back
 	links      []link // a full, perhaps a differential, logs
 	until      time.Time
@@ -40,24 +40,22 @@ func systemDatabase(name string) bool {
 	return slices.ContainsFunc([]string{master, "model", "msdb"}, func(s string) bool { return strings.EqualFold(s, name) })
 }
 
-const master = "master"
-
 func isMaster(name string) bool { return strings.EqualFold(name, master) }
 
-// tasksOf sorts the steps of a plan by database.
-func (s *Source) tasksOf(r backup.RestoreRequest, set *backup.RestoreSet, o restoreOptions) ([]*task, error) {
+// coursesOf sorts the steps of a plan by database.
+func (s *Source) coursesOf(r backup.RestoreRequest, set *backup.RestoreSet, o restoreOptions) ([]*course, error) {
 	as := map[string]string{}
 	for _, sel := range r.Target.Select {
 		if sel.As != "" {
 			as[sel.Name] = sel.As
 		}
 	}
-	var tasks []*task
-	byItem := map[string]*task{}
+	var tasks []*course
+	byItem := map[string]*course{}
 	for _, step := range set.Steps() {
 		t := byItem[step.Item.Name]
 		if t == nil {
-			t = &task{item: step.Item.Name, name: step.Item.Name, options: o, transfer: s.opt.MaxTransferSize}
+			t = &course{item: step.Item.Name, name: step.Item.Name, options: o, transfer: s.opt.MaxTransferSize}
 			if to := as[t.item]; to != "" {
 				t.name = to
 			}
@@ -88,7 +86,7 @@ func stripesOf(step *backup.RestoreStep) []backup.Entry {
 }
 
 // files are the files of the database over all links: a log may add one. firstIn tells with which link each comes.
-func (t *task) files() (all []chain.File, firstIn map[string]int) {
+func (t *course) files() (all []chain.File, firstIn map[string]int) {
 	firstIn = map[string]int{}
 	for i, l := range t.links {
 		for _, f := range l.set.Files {
@@ -102,7 +100,7 @@ func (t *task) files() (all []chain.File, firstIn map[string]int) {
 }
 
 // before are the statements that make room.
-func (t *task) before() []statement {
+func (t *course) before() []statement {
 	if t.found == nil || !t.replace || t.found.state != "ONLINE" || t.found.standby || isMaster(t.name) {
 		return nil
 	}
@@ -110,7 +108,7 @@ func (t *task) before() []statement {
 }
 
 // apply is the statement that restores link i from its devices.
-func (t *task) apply(i int, devices []device) statement {
+func (t *course) apply(i int, devices []device) statement {
 	l := t.links[i]
 	what := "DATABASE"
 	if l.set.Type == mtf.Log {
@@ -150,7 +148,7 @@ func (t *task) apply(i int, devices []device) statement {
 }
 
 // transferSize is what a set with containers needs: at least the size it was written with, which no header tells, and so the largest there is (3199).
-func (t *task) transferSize(set chain.Set) int {
+func (t *course) transferSize(set chain.Set) int {
 	if slices.ContainsFunc(set.Files, func(f chain.File) bool { return f.Type == containerDir }) {
 		return maxTransfer
 	}
@@ -158,7 +156,7 @@ func (t *task) transferSize(set chain.Set) int {
 }
 
 // stop is where a log ends for this restore. It stands on every log, so that none can go too far.
-func (t *task) stop(l link) string {
+func (t *course) stop(l link) string {
 	if l.set.Type != mtf.Log {
 		return ""
 	}
@@ -186,7 +184,7 @@ func stopAt(t time.Time, zoneMinutes int) string {
 }
 
 // finish is the statement that ends the sequence, if there is one.
-func (t *task) finish() (st statement, ok bool) {
+func (t *course) finish() (st statement, ok bool) {
 	if isMaster(t.name) {
 		return statement{}, false
 	}
@@ -209,7 +207,7 @@ func (t *task) finish() (st statement, ok bool) {
 }
 
 // after are the statements that let users in again.
-func (t *task) after() []statement {
+func (t *course) after() []statement {
 	if len(t.before()) == 0 || t.options.state != recovered || t.options.restricted {
 		return nil
 	}
