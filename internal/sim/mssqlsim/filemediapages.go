@@ -2,6 +2,7 @@ package mssqlsim
 
 import (
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"hash/crc32"
 	"math/rand/v2"
@@ -18,12 +19,12 @@ import (
 //	 8 u32 CRC-32C of the page with these four bytes zero; 0 for filler
 //	12 u16 number of records, 0 for filler
 //	16 GUID of the set
-//	32 records: u64 LSN, i64 time in nanoseconds since 1970, u16 length, text
+//	32 records: u64 LSN, i64 time in nanoseconds since 1970, u16 length of the text, u16 length of what else there is, text, else as JSON
 const (
 	pageBytes     = 8192
 	pageHeader    = 32
-	recordHeader  = 18
-	maxRecord     = pageBytes - pageHeader - recordHeader
+	recordHeader  = 20
+	maxRecord     = 7500 // bytes of text
 	recordsOnPage = 4 // few, so that small databases have some on each stripe
 	blockPages    = 8 // log is written in blocks of 64 KiB
 )
@@ -32,7 +33,7 @@ const (
 func (s Set) groups() (all [][]Record) {
 	from, room := 0, 0
 	for i, r := range s.Records {
-		size := recordHeader + len(r.Text)
+		size := recordHeader + len(r.Text) + len(r.rest())
 		if i == 0 || i-from == recordsOnPage || room < size {
 			from, room = i, pageBytes-pageHeader
 			all = append(all, nil)
@@ -41,6 +42,16 @@ func (s Set) groups() (all [][]Record) {
 		all[len(all)-1] = s.Records[from : i+1]
 	}
 	return all
+}
+
+// rest is what a record has beside LSN, time and text; nothing for most.
+func (r Record) rest() []byte {
+	r.LSN, r.At, r.Text = 0, time.Time{}, ""
+	if r == (Record{}) {
+		return nil
+	}
+	b, _ := json.Marshal(r) // of plain values, which cannot fail
+	return b
 }
 
 // pages is how many pages the set has on all its families. An empty log has none; each family of a data backup has at least one.
@@ -84,7 +95,10 @@ func page(b []byte, n int64, id tds.GUID, groups [][]Record) {
 		binary.LittleEndian.PutUint64(b[at:], uint64(r.LSN))
 		binary.LittleEndian.PutUint64(b[at+8:], uint64(r.At.UnixNano()))
 		binary.LittleEndian.PutUint16(b[at+16:], uint16(len(r.Text)))
+		rest := r.rest()
+		binary.LittleEndian.PutUint16(b[at+18:], uint16(len(rest)))
 		at += recordHeader + copy(b[at+recordHeader:], r.Text)
+		at += copy(b[at:], rest)
 	}
 	binary.LittleEndian.PutUint32(b[8:], pageSum(b))
 }
@@ -107,21 +121,23 @@ func readPage(b []byte, n int64, id tds.GUID, zone *time.Location, sums bool) (r
 	if sums && count > 0 && pageSum(b) != binary.LittleEndian.Uint32(b[8:]) {
 		return nil, errPage
 	}
-	at := pageHeader
+	b = b[pageHeader:]
 	for range count {
-		if at+recordHeader > len(b) {
+		if len(b) < recordHeader {
 			return nil, errPage
 		}
-		size := int(binary.LittleEndian.Uint16(b[at+16:]))
-		if at+recordHeader+size > len(b) {
+		text, rest := int(binary.LittleEndian.Uint16(b[16:])), int(binary.LittleEndian.Uint16(b[18:]))
+		if len(b) < recordHeader+text+rest {
 			return nil, errPage
 		}
-		records = append(records, Record{
-			LSN:  LSN(binary.LittleEndian.Uint64(b[at:])),
-			At:   time.Unix(0, int64(binary.LittleEndian.Uint64(b[at+8:]))).In(zone),
-			Text: string(b[at+recordHeader : at+recordHeader+size]),
-		})
-		at += recordHeader + size
+		var r Record
+		if rest > 0 && json.Unmarshal(b[recordHeader+text:][:rest], &r) != nil {
+			return nil, errPage
+		}
+		r.LSN, r.At = LSN(binary.LittleEndian.Uint64(b)), time.Unix(0, int64(binary.LittleEndian.Uint64(b[8:]))).In(zone)
+		r.Text = string(b[recordHeader:][:text])
+		records = append(records, r)
+		b = b[recordHeader+text+rest:]
 	}
 	return records, nil
 }

@@ -248,7 +248,7 @@ func (t *tapeReader) header() (chunk, error) {
 var atLeast = [...]struct {
 	id   string
 	size int
-}{{"TAPE", 94}, {"SSET", 100}, {"SCIN", 0x160}, {"SFIN", 0x38}}
+}{{"TAPE", 94}, {"SSET", 100}, {"SCIN", 0xF0}, {"SFIN", 0x38}}
 
 func (c chunk) short() bool {
 	for _, x := range atLeast {
@@ -373,8 +373,11 @@ func (t *tapeReader) describe(d []byte) error {
 			*s = own
 		}
 	}
-	if facts == nil || len(files) != len(s.Files) {
-		return errFormed // among others, what this simulator did not write
+	if s.Files == nil { // a real server wrote it
+		s.Files = make([]File, len(files))
+	}
+	if facts == nil || len(files) != len(s.Files) || facts[0x57] == 'I' && len(facts) < 0x120 {
+		return errFormed
 	}
 	for i, c := range files {
 		f := &s.Files[i]

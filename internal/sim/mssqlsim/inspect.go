@@ -73,10 +73,11 @@ func (in *Instance) inspect(ctx context.Context, st restoreStatement, a *tds.Ans
 			t.add(row)
 		}
 	case "FILELISTONLY":
-		set, err := in.pick(ctx, st)
-		if err != nil {
-			return err
+		position := max(1, st.options.file)
+		if position > len(sets) {
+			return failure(4038, "Cannot find file ID %d on device '%s'.", position, st.devices[0])
 		}
+		set := sets[position-1] // one family of several tells all
 		for _, f := range set.Files {
 			t.add(fileRow(set, f))
 		}
