@@ -33,6 +33,7 @@ type link struct {
 	step    *backup.RestoreStep
 	set     chain.Set
 	entries []backup.Entry // its stripes
+	stopAt  string         // of a log: the local time to stop at, if any
 }
 
 // systemDatabase reports whether every instance has a database of that name. tempdb is not backed up.
@@ -168,20 +169,46 @@ func (t *course) stop(l link) string {
 	case stopBeforeLSN:
 		return "STOPBEFOREMARK = " + quoteText("lsn:"+t.options.stopName)
 	}
-	if t.until.IsZero() {
+	if l.stopAt == "" {
 		return ""
 	}
-	return "STOPAT = " + quoteText(stopAt(t.until, l.set.ZoneMinutes))
+	return "STOPAT = " + quoteText(l.stopAt)
 }
 
-// stopAt is a moment in the server's local time. Commits bear times in units of 1/300 s and the server rounds a text to them, up as well as down: it is
-// cut to such a unit here, so that nothing later than the moment is let in.
-func stopAt(t time.Time, zoneMinutes int) string {
-	t = t.In(time.FixedZone("", zoneMinutes*60))
-	ms := t.Nanosecond() / int(time.Millisecond)
-	ms = ms/10*10 + [10]int{0, 0, 0, 3, 3, 3, 3, 7, 7, 7}[ms%10]
-	return fmt.Sprintf("%s.%03d", t.Format("2006-01-02T15:04:05"), ms)
+// stopsAt works out the local time at which each log stops.
+func (t *course) stopsAt() error {
+	for i := range t.links {
+		l := &t.links[i]
+		if t.until.IsZero() || l.set.Type != mtf.Log || i == 0 {
+			continue
+		}
+		text, err := chain.StopAt(t.until, t.links[i-1].set, l.set, nil)
+		if err != nil {
+			return err
+		}
+		if l.stopAt, err = onTick(text); err != nil {
+			return err
+		}
+	}
+	return nil
 }
+
+// tickLayout is what a datetime shows, and what every version reads in a text for STOPAT.
+const tickLayout = "2006-01-02T15:04:05.000"
+
+// onTick cuts a local time to the 1/300 s in which commits bear their time. The server would round to it, up as well as down, and let in what is later.
+func onTick(text string) (string, error) {
+	at, err := time.Parse("2006-01-02T15:04:05.9999999", text)
+	if err != nil {
+		return "", err
+	}
+	ms := at.Nanosecond() / int(time.Millisecond)
+	cut := ms/10*10 + [10]int{0, 0, 0, 3, 3, 3, 3, 7, 7, 7}[ms%10]
+	return at.Truncate(time.Second).Add(time.Duration(cut) * time.Millisecond).Format(tickLayout), nil
+}
+
+// stops reports whether the restore is to end inside a log.
+func (t *course) stops() bool { return !t.until.IsZero() || t.options.stop != "" }
 
 // finish is the statement that ends the sequence, if there is one.
 func (t *course) finish() (st statement, ok bool) {

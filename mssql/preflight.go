@@ -87,7 +87,7 @@ func (p *preflight) sequence(t *course) error {
 func (p *preflight) stop(t *course) error {
 	logs := slices.IndexFunc(t.links, func(l link) bool { return l.set.Type == mtf.Log })
 	if t.options.stop == "" {
-		return nil
+		return t.stopsAt()
 	}
 	if logs < 0 {
 		return p.refuse(t, backup.ErrRefused, "choose a target that has log backups", "%s needs a log to stop in, and the plan has none", t.options.stop)
@@ -236,9 +236,8 @@ func (p *preflight) goOn(t *course) error {
 	for t.done < len(t.links) && t.links[t.done].set.LastLSN.Compare(d.redo) <= 0 {
 		t.done++
 	}
-	stops := !t.until.IsZero() || t.options.stop != ""
 	last := t.links[len(t.links)-1].set
-	if stops && last.Type == mtf.Log && d.redo.Compare(last.FirstLSN) > 0 {
+	if t.stops() && last.Type == mtf.Log && d.redo.Compare(last.FirstLSN) > 0 {
 		return p.refuse(t, backup.ErrExists, advice, "it has been restored to LSN %s, which may lie past the point asked for", d.redo)
 	}
 	p.log.Info("continuing an interrupted restore", "database", t.name, "redo_lsn", d.redo, "steps_done", t.done, "steps", len(t.links))

@@ -22,7 +22,6 @@ const undoPause = 500 * time.Millisecond
 const (
 	infoStopBehind  = 4329
 	infoStopBehind2 = 4339
-	infoTimeBehind  = 4322
 )
 
 // Restore implements backup.Restorer: it restores the selected databases on the server of s, some at a time, each by the full, the differential and the logs of the
@@ -180,24 +179,40 @@ func (r *restoring) steps(ctx context.Context, c *session, t *course, begun *int
 		if err := files.used(); err != nil {
 			return touched, err
 		}
-		if t.reached(i, c.notices) {
-			r.log.Info("the point to stop at lies in this log", "database", t.name, "id", t.links[i].step.ID)
+		if reached, err := r.reached(ctx, c, t, i); reached || err != nil {
+			if err != nil {
+				return touched, err
+			}
 			break
 		}
-	}
-	if t.options.stop != "" && *begun == len(t.links) && !t.reached(len(t.links)-1, c.notices) {
-		return true, &backup.Error{Op: "restore", App: application, Instance: r.src.instance, Artifact: t.name, Advice: "look at the name of the mark, or at msdb.dbo.logmarkhistory of the source",
-			Err: fmt.Errorf("%w: %s %s is in none of the logs", backup.ErrNoBackup, t.options.stop, t.options.stopName)}
 	}
 	return true, r.finish(ctx, c, t)
 }
 
-// reached reports whether the mark to stop at was in the log that was restored last: the server says when it lies behind.
-func (t *course) reached(i int, notices []int32) bool {
-	if t.options.stop == "" || t.links[i].set.Type != mtf.Log {
-		return false
+// reached reports whether the point to stop at lay in log i, so that what follows is left out. Where a mark is only the server knows; and the windows of logs, which are
+// of the clock, may end a moment before the logs do. A server that stopped inside a log goes on before its end.
+func (r *restoring) reached(ctx context.Context, c *session, t *course, i int) (bool, error) {
+	set := t.links[i].set
+	if !t.stops() || set.Type != mtf.Log {
+		return false, nil
 	}
-	return !slices.ContainsFunc(notices, func(n int32) bool { return n == infoStopBehind || n == infoStopBehind2 || n == infoTimeBehind })
+	behind := slices.ContainsFunc(c.notices, func(n int32) bool { return n == infoStopBehind || n == infoStopBehind2 })
+	if last := i == len(t.links)-1; last || behind {
+		if last && behind && t.options.stop != "" {
+			return false, &backup.Error{Op: "restore", App: application, Instance: r.src.instance, Artifact: t.name, Advice: "look at the name of the mark, or at msdb.dbo.logmarkhistory of the source",
+				Err: fmt.Errorf("%w: %s %s is in none of the logs", backup.ErrNoBackup, t.options.stop, t.options.stopName)}
+		}
+		return false, nil
+	}
+	if !t.until.IsZero() && set.Finished.Add(time.Second).Before(t.until) {
+		return false, nil // a header's time is cut to the second
+	}
+	d, err := c.state(ctx, t.name)
+	if err != nil || d == nil || d.redo.IsZero() || d.redo.Compare(set.LastLSN) >= 0 {
+		return false, err
+	}
+	r.log.Info("the point to stop at lies in this log", "database", t.name, "id", t.links[i].step.ID, "redo_lsn", d.redo)
+	return true, nil
 }
 
 // finish recovers the database, lets users in, and looks at what came out.
@@ -235,7 +250,7 @@ func (r *restoring) finish(ctx context.Context, c *session, t *course) error {
 // reachedEnd warns when the server stands elsewhere than the last log ends.
 func (r *restoring) reachedEnd(ctx context.Context, c *session, t *course) error {
 	last := t.links[len(t.links)-1].set
-	if last.Type != mtf.Log || !t.until.IsZero() || t.options.stop != "" {
+	if last.Type != mtf.Log || t.stops() {
 		return nil
 	}
 	d, err := c.state(ctx, t.name)
