@@ -19,15 +19,15 @@ type preflight struct {
 	host      *host
 	overwrite bool
 	log       *slog.Logger
-	tasks     []*course
+	courses   []*course
 	unknown   bool // the server could not be asked, for a script
 	script    bool // nothing will run now
 }
 
-// run fills in what the tasks need to know of the server, and reports every obstacle.
+// run fills in what the courses need to know of the server, and reports every obstacle.
 func (p *preflight) run() error {
 	var errs []error
-	for _, t := range p.tasks {
+	for _, t := range p.courses {
 		t.found = p.host.find(t.name)
 		errs = append(errs, p.wrap(t, p.check(t)))
 	}
@@ -247,7 +247,7 @@ func (p *preflight) goOn(t *course) error {
 // twice refuses two databases of one name.
 func (p *preflight) twice() (errs []error) {
 	seen := map[string]string{}
-	for _, t := range p.tasks {
+	for _, t := range p.courses {
 		key := strings.ToLower(t.name)
 		if item, ok := seen[key]; ok {
 			errs = append(errs, p.refuse(t, backup.ErrRefused, "give one of them another name", "%q and %q are both to be restored as %q", item, t.item, t.name))
@@ -259,11 +259,11 @@ func (p *preflight) twice() (errs []error) {
 
 // place finds paths for all files.
 func (p *preflight) place() (errs []error) {
-	if len(p.tasks) > 0 && len(p.tasks[0].options.moves) > 0 && len(p.tasks) > 1 {
-		return []error{p.refuse(p.tasks[0], backup.ErrRefused, "restore one database at a time with move:", "%s names files of one database, and %d are restored", movePrefix, len(p.tasks))}
+	if len(p.courses) > 0 && len(p.courses[0].options.moves) > 0 && len(p.courses) > 1 {
+		return []error{p.refuse(p.courses[0], backup.ErrRefused, "restore one database at a time with move:", "%s names files of one database, and %d are restored", movePrefix, len(p.courses))}
 	}
 	places := newPlacement(p.optionsOfAll(), p.host, p.gives)
-	for _, t := range p.tasks {
+	for _, t := range p.courses {
 		if t.done > 0 || isMaster(t.name) {
 			continue
 		}
@@ -282,15 +282,15 @@ func (p *preflight) place() (errs []error) {
 }
 
 func (p *preflight) optionsOfAll() restoreOptions {
-	if len(p.tasks) == 0 {
+	if len(p.courses) == 0 {
 		return restoreOptions{}
 	}
-	return p.tasks[0].options
+	return p.courses[0].options
 }
 
 // gives reports whether an existing database gives its files to a task: the one that replaces it.
 func (p *preflight) gives(database string) bool {
-	for _, t := range p.tasks {
+	for _, t := range p.courses {
 		if t.replace && strings.EqualFold(t.name, database) {
 			return true
 		}
@@ -308,7 +308,7 @@ func (p *preflight) room() error {
 			free[v.mount] = v.free
 		}
 	}
-	for _, t := range p.tasks {
+	for _, t := range p.courses {
 		if t.done > 0 {
 			continue
 		}

@@ -38,11 +38,11 @@ func (s *Source) Restore(ctx context.Context, r backup.RestoreRequest, set *back
 	if err != nil {
 		return s.fail(ctx, "restore", "", err)
 	}
-	tasks, err := s.coursesOf(r, set, o)
+	courses, err := s.coursesOf(r, set, o)
 	if err != nil {
 		return err
 	}
-	if tasks, err = s.leaveOut(r, set, tasks); err != nil {
+	if courses, err = s.leaveOut(r, set, courses); err != nil {
 		return err
 	}
 	c, err := s.open(ctx)
@@ -54,26 +54,26 @@ func (s *Source) Restore(ctx context.Context, r backup.RestoreRequest, set *back
 	if err != nil {
 		return s.fail(ctx, "restore into", "", err)
 	}
-	if err := (&preflight{src: s, host: h, overwrite: r.Overwrite, log: r.Log, tasks: tasks}).run(); err != nil {
+	if err := (&preflight{src: s, host: h, overwrite: r.Overwrite, log: r.Log, courses: courses}).run(); err != nil {
 		return err
 	}
 	// From here on the server is changed.
-	set.Expect(len(tasks))
+	set.Expect(len(courses))
 	run := &restoring{src: s, set: set, log: r.Log}
 	if h.singleUser {
-		return run.one(ctx, c, tasks[0]) // this session is the only one there can be
+		return run.one(ctx, c, courses[0]) // this session is the only one there can be
 	}
 	c.close()
-	return run.all(ctx, tasks, s.opt.Databases)
+	return run.all(ctx, courses, s.opt.Databases)
 }
 
 // leaveOut takes the system databases out of a restore of everything.
-func (s *Source) leaveOut(r backup.RestoreRequest, set *backup.RestoreSet, tasks []*course) ([]*course, error) {
+func (s *Source) leaveOut(r backup.RestoreRequest, set *backup.RestoreSet, courses []*course) ([]*course, error) {
 	if len(r.Target.Select) > 0 {
-		return tasks, nil
+		return courses, nil
 	}
 	var names []string
-	rest := slices.DeleteFunc(slices.Clone(tasks), func(t *course) bool {
+	rest := slices.DeleteFunc(slices.Clone(courses), func(t *course) bool {
 		if systemDatabase(t.item) {
 			names = append(names, t.item)
 			return true
@@ -100,11 +100,11 @@ type restoring struct {
 }
 
 // all restores some databases at a time. One that fails does not stop the others.
-func (r *restoring) all(ctx context.Context, tasks []*course, parallel int) error {
-	errs := make([]error, len(tasks))
+func (r *restoring) all(ctx context.Context, courses []*course, parallel int) error {
+	errs := make([]error, len(courses))
 	var g errgroup.Group
 	g.SetLimit(max(1, parallel))
-	for i, t := range tasks {
+	for i, t := range courses {
 		g.Go(func() error {
 			if errs[i] = context.Cause(ctx); errs[i] == nil {
 				errs[i] = r.database(ctx, t)
@@ -116,16 +116,16 @@ func (r *restoring) all(ctx context.Context, tasks []*course, parallel int) erro
 	var failed []backup.ItemError
 	for i, err := range errs {
 		if err != nil {
-			failed = append(failed, backup.ItemError{Item: tasks[i].name, Err: err})
+			failed = append(failed, backup.ItemError{Item: courses[i].name, Err: err})
 		}
 	}
 	switch {
 	case len(failed) == 0:
 		return nil
-	case len(failed) == len(tasks):
+	case len(failed) == len(courses):
 		return errors.Join(errs...)
 	}
-	return &backup.ItemErrors{Total: len(tasks), Failed: failed}
+	return &backup.ItemErrors{Total: len(courses), Failed: failed}
 }
 
 // database restores one database in a session of its own.
@@ -367,3 +367,5 @@ const (
 	singleUser     = "SINGLE_USER"
 	restrictedUser = "RESTRICTED_USER"
 )
+
+var _ backup.Restorer = (*Source)(nil)

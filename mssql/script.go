@@ -28,20 +28,20 @@ func (s *Source) Script(ctx context.Context, r backup.RestoreRequest, set *backu
 	if err != nil {
 		return s.fail(ctx, "script", "", err)
 	}
-	tasks, err := s.coursesOf(r, set, o)
+	courses, err := s.coursesOf(r, set, o)
 	if err != nil {
 		return err
 	}
-	if tasks, err = s.leaveOut(r, set, tasks); err != nil {
+	if courses, err = s.leaveOut(r, set, courses); err != nil {
 		return err
 	}
-	h, unasked, err := s.fit(ctx, r, tasks)
+	h, unasked, err := s.fit(ctx, r, courses)
 	if err != nil {
 		return err
 	}
 	out := &script{w: bufio.NewWriter(w), folder: folder, separator: separatorOf(folder + h.dataDir)}
 	out.head(r.Target, unasked)
-	for _, t := range tasks {
+	for _, t := range courses {
 		out.database(t)
 	}
 	if err := errors.Join(out.err, out.w.Flush()); err != nil {
@@ -50,9 +50,9 @@ func (s *Source) Script(ctx context.Context, r backup.RestoreRequest, set *backu
 	return nil
 }
 
-// fit makes the tasks fit the server, as for a restore. When the server is not there, unasked says why, and only the plan is checked. A script for master is for a server
+// fit makes the courses fit the server, as for a restore. When the server is not there, unasked says why, and only the plan is checked. A script for master is for a server
 // in another mode than the one that is asked.
-func (s *Source) fit(ctx context.Context, r backup.RestoreRequest, tasks []*course) (h *host, unasked, err error) {
+func (s *Source) fit(ctx context.Context, r backup.RestoreRequest, courses []*course) (h *host, unasked, err error) {
 	h = &host{}
 	c, unasked := s.open(ctx)
 	if unasked == nil {
@@ -64,7 +64,7 @@ func (s *Source) fit(ctx context.Context, r backup.RestoreRequest, tasks []*cour
 	if ctx.Err() != nil {
 		return nil, nil, s.fail(ctx, "script", "", unasked)
 	}
-	p := &preflight{src: s, host: h, overwrite: r.Overwrite, log: r.Log, tasks: tasks, unknown: unasked != nil, script: true}
+	p := &preflight{src: s, host: h, overwrite: r.Overwrite, log: r.Log, courses: courses, unknown: unasked != nil, script: true}
 	return h, unasked, p.run()
 }
 
@@ -188,3 +188,5 @@ func (s *script) database(t *course) {
 		s.batch(st)
 	}
 }
+
+var _ backup.Scripter = (*Source)(nil)
