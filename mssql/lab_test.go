@@ -3,6 +3,7 @@ package mssql
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"log/slog"
 	"net"
 	"strings"
@@ -55,12 +56,22 @@ type recorder struct {
 	mu      sync.Mutex
 	batches []string
 	conns   []net.Conn
+
+	before func(batch string)      // called before each
+	refuse func(batch string) bool // answers with an error
+	down   bool                    // nobody can connect
 }
 
 func (r *recorder) Batch(ctx context.Context, s *tds.Session, q tds.Query, a *tds.Answer) error {
 	r.mu.Lock()
 	r.batches = append(r.batches, q.Text)
 	r.mu.Unlock()
+	if r.before != nil {
+		r.before(q.Text)
+	}
+	if r.refuse != nil && r.refuse(q.Text) {
+		return tds.Message{Number: 3013, State: 1, Class: 16, Text: "refused by the test"}
+	}
 	return r.Instance.Batch(ctx, s, q, a)
 }
 
@@ -99,6 +110,9 @@ func (r *recorder) cut() {
 type labDialer struct{ l *lab }
 
 func (d labDialer) DialContext(context.Context, string, string) (net.Conn, error) {
+	if d.l.heard.down {
+		return nil, errors.New("nobody is there")
+	}
 	return d.l.heard.dial(d.l.server), nil
 }
 
