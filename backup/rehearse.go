@@ -15,6 +15,9 @@ func (p *Pipeline) Rehearse(ctx context.Context, plan *RestorePlan, scratch stri
 	if !ok {
 		return p.fail("rehearse", "", fmt.Errorf("this source cannot rehearse: %w", errors.ErrUnsupported))
 	}
+	if err := p.obeys(plan); err != nil {
+		return p.fail("rehearse", "", err)
+	}
 	began := p.cfg.Now()
 	notes := make(map[string]string)
 	err := p.withSet(ctx, plan, PhaseRehearse, func(ctx context.Context, set *RestoreSet) error {

@@ -150,6 +150,10 @@ func openMute(ctx context.Context, s ledgerSettings, to string) (backup.Source, 
 	return struct{ backup.Source }{src}, err
 }
 
+func (s *ledgerSource) Locate(ctx context.Context, h backup.History, item, where string) (backup.Target, error) {
+	return s.stored.Locate(ctx, h, item, where)
+}
+
 func (s *ledgerSource) Verify(ctx context.Context, set *backup.RestoreSet) error {
 	return s.stored.Verify(ctx, set)
 }

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -21,11 +20,13 @@ type targetFlags struct {
 	items []string
 	as    string
 	proof string
+	place string // of --at, when it is one in an item's log
 }
 
 func (f *targetFlags) register(in *invocation, cmd *cobra.Command, rename bool) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.at, "at", "", "the `time` to return to, by the application's clock: "+momentForms)
+	flags.StringVar(&f.at, "at", "", "the `time` to return to, by the application's clock: "+momentForms+
+		"; with one --item also a place in its log as the application's agent documents it, such as lsn:...")
 	flags.StringVar(&f.id, "id", "", "return to the end of exactly this `backup` instead")
 	flags.StringArrayVar(&f.items, "item", nil, "only this `item`, or object inside an item; may be repeated")
 	flags.StringVar(&f.proof, "min-proof", "", "refuse backups proven less than this: bytes, format or restored")
@@ -38,12 +39,43 @@ func (f *targetFlags) register(in *invocation, cmd *cobra.Command, rename bool) 
 	completeFlag(cmd, "id", in.ids)
 }
 
-// target reads the flags.
+// target is what the flags of a command on a job amount to. For a place in a log it asks the job's application, whose agent alone knows such places.
+func (in *invocation) target(ctx context.Context, job string, f targetFlags) (backup.Target, error) {
+	t, err := f.target(in)
+	if err != nil || f.place == "" {
+		return t, err
+	}
+	o, err := in.open(ctx)
+	if err != nil {
+		return t, err
+	}
+	defer o.Close()
+	j, err := o.job(job)
+	if err != nil {
+		return t, err
+	}
+	err = o.with(ctx, j, func(p *backup.Pipeline, src backup.Source) error {
+		if _, ok := src.(backup.Locator); !ok {
+			return usagef(momentForms, "--at %q: the agent of %s knows times only", f.place, src.Describe().Application)
+		}
+		located, err := p.Locate(ctx, t, f.place)
+		t = located
+		return err
+	})
+	return t, err
+}
+
+// target reads the flags, but for a place in a log.
 func (f *targetFlags) target(in *invocation) (backup.Target, error) {
 	t := backup.Target{ID: backup.ID(f.id)}
 	var err error
-	if t.Time, err = parseMoment(f.at, in.now()); err != nil {
+	if placeForm.MatchString(f.at) {
+		f.place = f.at
+	} else if t.Time, err = parseMoment(f.at, in.now()); err != nil {
 		return t, err
+	}
+	if f.place != "" && len(f.items) != 1 {
+		return t, usagef("name the item: --item NAME", "--at %q is a place in one item's log and needs exactly one --item", f.place)
 	}
 	if f.id != "" && !t.ID.Valid() {
 		return t, usagef("list shows the ids", "%q is not the id of a backup", f.id)
@@ -149,7 +181,7 @@ type planFlags struct {
 
 // planOf prints the plan of a job.
 func (in *invocation) planOf(ctx context.Context, job string, f planFlags) error {
-	t, err := f.target(in)
+	t, err := in.target(ctx, job, f.targetFlags)
 	if err != nil {
 		return err
 	}
@@ -185,27 +217,18 @@ func (in *invocation) planOf(ctx context.Context, job string, f planFlags) error
 }
 
 // script asks the job's application for a plan as a script, which is all of it or nothing. A plan with refusals has none.
-func (o *opened) script(ctx context.Context, j agent.Job, plan *backup.RestorePlan, ro backup.RestoreOptions) (_ string, err error) {
-	if plan.Err() != nil {
+func (o *opened) script(ctx context.Context, j agent.Job, plan *backup.RestorePlan, ro backup.RestoreOptions) (string, error) {
+	if len(plan.Refused) > 0 {
 		return "", nil
 	}
-	src, err := j.Open(ctx)
-	if err != nil {
-		return "", err
-	}
-	if c, ok := src.(io.Closer); ok {
-		defer func() { err = errors.Join(err, c.Close()) }()
-	}
-	if _, ok := src.(backup.Scripter); !ok {
-		return "", usagef("restore carries the plan out; restore --files fetches the files alone", "the agent of %s writes no scripts", src.Describe().Application)
-	}
-	j.Config.Source = src
-	p, err := o.pipeline(j)
-	if err != nil {
-		return "", err
-	}
 	var script strings.Builder
-	if err := p.Script(ctx, plan, ro, &script); err != nil {
+	err := o.with(ctx, j, func(p *backup.Pipeline, src backup.Source) error {
+		if _, ok := src.(backup.Scripter); !ok {
+			return usagef("restore carries the plan out; restore --files fetches the files alone", "the agent of %s writes no scripts", src.Describe().Application)
+		}
+		return p.Script(ctx, plan, ro, &script)
+	})
+	if err != nil {
 		return "", err
 	}
 	return ended(script.String()), nil
@@ -215,13 +238,14 @@ func (o *opened) script(ctx context.Context, j agent.Job, plan *backup.RestorePl
 func ended(s string) string { return strings.TrimRight(s, "\n") + "\n" }
 
 func printedPlan(p backup.RestorePlan) PrintedPlan {
-	return PrintedPlan{Target: p.Target, Steps: plannedSteps(p), Refused: append([]backup.Refusal{}, p.Refused...), Skipped: p.Skipped}
+	return PrintedPlan{Target: p.Target, Steps: plannedSteps(p), Refused: append([]backup.Refusal{}, p.Refused...), Skipped: p.Skipped, Notes: p.Notes}
 }
 
 func plannedSteps(p backup.RestorePlan) []PlannedStep {
 	steps := []PlannedStep{}
 	for _, s := range p.Steps {
-		steps = append(steps, PlannedStep{ID: s.ID, Item: s.Item.Name, Kind: s.Item.Kind, Artifacts: s.Item.Artifacts, Bytes: s.Item.Bytes})
+		steps = append(steps, PlannedStep{ID: s.ID, Item: s.Item.Name, Kind: s.Item.Kind, Artifacts: s.Item.Artifacts, Bytes: s.Item.Bytes,
+			Until: s.Until, UntilPosition: s.UntilPosition})
 	}
 	return steps
 }
