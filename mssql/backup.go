@@ -258,22 +258,32 @@ func (r *run) mend(t *task, err error) (*choice, bool) {
 	return &next, true
 }
 
-// write runs the statement and returns the server's clock just before. When another backup of the database runs, it waits for its turn.
+// write runs the statement and returns the server's clock just before.
 func (r *run) write(ctx context.Context, c *session, f facts, ch choice, to []device) (before time.Time, err error) {
 	st := backupStatement(f.name, to, r.options(f, ch))
 	r.req.Log.Debug("statement", "item", f.name, "sql", st.SQL)
-	for try := 1; ; try++ {
-		if before, err = c.now(ctx); err != nil {
-			return before, err
-		}
-		err = c.run(ctx, st, func(int) { r.st.Moved() })
-		if number(err) != errBusy || try >= r.s.opt.BusyAttempts {
-			return before, err
-		}
-		r.req.Log.Info("another backup of the database runs, waiting", "item", f.name, "dur", r.s.opt.BusyWait)
+	err = r.s.patiently(ctx, func() error {
 		r.st.Moved()
-		if err := pause(ctx, r.s.opt.BusyWait); err != nil {
-			return before, err
+		if before, err = c.now(ctx); err != nil {
+			return err
+		}
+		return c.run(ctx, st, func(int) { r.st.Moved() })
+	}, func() {
+		r.req.Log.Info("another backup of the database runs, waiting", "item", f.name, "dur", r.s.opt.BusyWait)
+	})
+	return before, err
+}
+
+// patiently runs a BACKUP, again after a pause while another one of the same database is at work.
+func (s *Source) patiently(ctx context.Context, do func() error, waiting func()) error {
+	for try := 1; ; try++ {
+		err := do()
+		if number(err) != errBusy || try >= s.opt.BusyAttempts {
+			return err
+		}
+		waiting()
+		if err := pause(ctx, s.opt.BusyWait); err != nil {
+			return err
 		}
 	}
 }

@@ -27,13 +27,15 @@ type target interface {
 	close() error
 }
 
+// noStage is what to do about a job that streams.
+const noStage = "SQL Server writes its backups to files: give the job a stage, a directory that the server's account can write to and this process can read"
+
 // newDestination chooses between files in the stage and streaming.
 func (s *Source) newDestination(st *backup.Stage) (destination, error) {
 	if !st.Streaming() {
 		return &stageFiles{st: st, turn: make(chan struct{}, 1)}, nil
 	}
-	return nil, &backup.Error{Op: "back up", App: application, Instance: s.instance, Err: backup.ErrNoPath,
-		Advice: "SQL Server writes its backups to files: give the job a stage, a directory that the server's account can write to and this process can read"}
+	return nil, &backup.Error{Op: "back up", App: application, Instance: s.instance, Err: backup.ErrNoPath, Advice: noStage}
 }
 
 // stageFiles are files in the stage that the server writes.

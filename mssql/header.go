@@ -21,7 +21,8 @@ const (
 // zoneUnknown is the TimeZone of a header that has none.
 const zoneUnknown = 127
 
-// headers reads what the backup on the devices says about itself: every set in it, in order, with its files. devices are all stripes; one of them is asked.
+// headers reads what the backup on the devices says about itself: every set in it, in order, with its files. devices are all stripes; the first one is asked, since these
+// statements take one device.
 func (c *session) headers(ctx context.Context, devices []device) ([]chain.Set, error) {
 	if len(devices) == 0 {
 		return nil, errors.New("no device to read a header from")
@@ -53,7 +54,7 @@ func (c *session) headers(ctx context.Context, devices []device) ([]chain.Set, e
 		for _, d := range devices {
 			set.Devices = append(set.Devices, d.Path)
 		}
-		if err := c.readFiles(ctx, devices, &set); err != nil {
+		if err := c.readFiles(ctx, first[0], &set); err != nil {
 			return nil, fmt.Errorf("read the list of files: %w", err)
 		}
 		sets = append(sets, set)
@@ -67,13 +68,13 @@ func (c *session) headers(ctx context.Context, devices []device) ([]chain.Set, e
 func labelOnly(d device) string  { return "RESTORE LABELONLY FROM " + d.String() }
 func headerOnly(d device) string { return "RESTORE HEADERONLY FROM " + d.String() }
 
-func fileListOnly(devices []device, position int) string {
-	return "RESTORE FILELISTONLY FROM " + deviceList(devices) + clauses([]string{fmt.Sprintf("FILE = %d", position)})
+func fileListOnly(d device, position int) string {
+	return "RESTORE FILELISTONLY FROM " + d.String() + clauses([]string{fmt.Sprintf("FILE = %d", position)})
 }
 
 // readFiles adds the files of the database, and the certificate under which its pages are encrypted.
-func (c *session) readFiles(ctx context.Context, devices []device, set *chain.Set) error {
-	rows, err := c.query(ctx, fileListOnly(devices, set.Position))
+func (c *session) readFiles(ctx context.Context, d device, set *chain.Set) error {
+	rows, err := c.query(ctx, fileListOnly(d, set.Position))
 	if err != nil {
 		return err
 	}

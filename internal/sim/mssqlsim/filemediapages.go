@@ -25,8 +25,8 @@ const (
 	pageHeader    = 32
 	recordHeader  = 20
 	maxRecord     = 7500 // bytes of text
-	recordsOnPage = 4 // few, so that small databases have some on each stripe
-	blockPages    = 8 // log is written in blocks of 64 KiB
+	recordsOnPage = 4    // few, so that small databases have some on each stripe
+	blockPages    = 8    // log is written in blocks of 64 KiB
 )
 
 // groups are the records of each page that has some.

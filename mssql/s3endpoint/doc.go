@@ -1,0 +1,2 @@
+// Package s3endpoint placeholder.
+package s3endpoint
