@@ -81,7 +81,7 @@ func (s *site) rival(before, statement string) {
 
 func TestChainBrokenByAnotherTool(t *testing.T) {
 	t.Parallel()
-	const log, full = `BACKUP LOG sales TO DISK = 'S:\other\x.trn'`, `BACKUP DATABASE sales TO DISK = 'S:\other\x.bak'`
+	const log, full = `BACKUP LOG sales TO DISK = 'S:\foreign\x.trn'`, `BACKUP DATABASE sales TO DISK = 'S:\foreign\x.bak'`
 	for _, c := range []struct {
 		name   string
 		rivals []string // before the run
@@ -141,11 +141,11 @@ func TestDatabaseThatIsNotTheSame(t *testing.T) {
 	require.NoError(t, s.CreateDatabase("hr", mssqlsim.Full))
 	require.NoError(t, s.CreateDatabase("crm", mssqlsim.Simple))
 	p := s.pipeline(s.source(&Options{Include: []string{"sales", "hr", "crm"}}))
-	s.exec(`BACKUP DATABASE hr TO DISK = 'S:\other\hr.bak'`)
+	s.exec(`BACKUP DATABASE hr TO DISK = 'S:\foreign\hr.bak'`)
 	s.take(p, backup.Full)
 	s.DropDatabase("sales")
 	require.NoError(t, s.CreateDatabase("sales", mssqlsim.Full))
-	s.exec(`RESTORE DATABASE hr FROM DISK = 'S:\other\hr.bak' WITH REPLACE`)
+	s.exec(`RESTORE DATABASE hr FROM DISK = 'S:\foreign\hr.bak' WITH REPLACE`)
 	s.exec(`ALTER DATABASE crm SET RECOVERY FULL`)
 	m := s.take(p, backup.Log)
 	assert.Equal(t, backup.Full, s.item(m, "sales").Kind)
@@ -244,7 +244,7 @@ func TestWaitsForAnotherBackup(t *testing.T) {
 			})
 			require.NoError(t, s.CreateDatabase("sales", mssqlsim.Full))
 			var rival sync.WaitGroup
-			rival.Go(func() { s.exec(`BACKUP DATABASE sales TO DISK = 'S:\other\x.bak'`) })
+			rival.Go(func() { s.exec(`BACKUP DATABASE sales TO DISK = 'S:\foreign\x.bak'`) })
 			<-started
 			tries := 0
 			s.stepIn(func(text string) error {
@@ -392,7 +392,7 @@ func TestCheck(t *testing.T) {
 	assert.Empty(t, failing(stage, &Options{Include: []string{"sales", "model"}}), "what is there is backed up, and the run names the other")
 	assert.Equal(t, []string{file}, failing(backup.StageDir{}, nil))
 	assert.Equal(t, []string{file}, failing(backup.StageDir{Path: s.dir, ServerPath: `S:\nowhere`}, nil), "the server cannot write there")
-	assert.Equal(t, []string{file}, failing(backup.StageDir{Path: t.TempDir(), ServerPath: `S:\other`}, nil), "not the same folder")
+	assert.Equal(t, []string{file}, failing(backup.StageDir{Path: t.TempDir(), ServerPath: `S:\foreign`}, nil), "not the same folder")
 	assert.Empty(t, s.staged(), "nothing stays behind")
 	before := len(s.statements("BACKUP"))
 	assert.Equal(t, []string{"server is reachable and takes the login"}, func() (out []string) {

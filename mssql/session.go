@@ -4,7 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -59,47 +61,74 @@ func (c *session) close() {
 // run runs one BACKUP, RESTORE, DBCC or other statement without rows, and calls progress (which may be nil) with the percent the server reports. When the server
 // gives up, the error holds everything it said, cause first; when ctx ends, the driver sends an attention and the error is that of ctx, whatever the
 // server makes of it.
-//
-// Reading messages while the statement runs changes how errors arrive: the server's come as messages only, and those of the connection only
-// by way of the rows, so both are looked at.
 func (c *session) run(ctx context.Context, st statement, progress func(percent int)) error {
 	var messages sqlexp.ReturnMessage
+	c.notices = nil
 	rows, err := c.conn.QueryContext(ctx, st.SQL, append([]any{&messages}, st.Args...)...)
 	if err != nil {
 		return c.ended(ctx, st, told(err), nil)
 	}
-	var errs []mssqldb.Error
-	finished := false
-	c.notices = nil
-	for active := true; active; {
-		switch m := messages.Message(ctx).(type) {
-		case sqlexp.MsgNotice:
-			if n, ok := m.Message.(mssqldb.Error); ok {
-				c.notices = append(c.notices, n.Number)
-				finished = finished || n.Number == infoMasterDone
+	hear := listen(&messages, progress)
+	for rows.NextResultSet() {
+	}
+	err = rows.Err()
+	if cerr := rows.Close(); err == nil { //nolint:sqlclosecheck // its error is part of the answer
+		err = cerr
+	}
+	heard := hear()
+	c.notices = heard.notices
+	if st.Terminates && slices.Contains(heard.notices, infoMasterDone) && ctx.Err() == nil {
+		return nil // the server is done and shuts itself down; the connection dies with it
+	}
+	return c.ended(ctx, st, err, heard.errs)
+}
+
+// heard is what the server said while a statement ran.
+type heard struct {
+	notices []int32
+	errs    []mssqldb.Error
+}
+
+// endOfMessages is put into the driver's queue behind the last message.
+type endOfMessages struct{}
+
+// listen takes the messages of a statement while its answer is read. The function it returns waits for the last one.
+//
+// In this mode of the driver the server's errors come as messages only, and those of the connection by way of the rows only: a connection that breaks leaves a reader
+// of messages waiting for ever. So both are read side by side, and the end of the rows ends the messages. The queue is in order, so nothing that was
+// said before is lost.
+func listen(messages *sqlexp.ReturnMessage, progress func(percent int)) func() heard {
+	var h heard
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			switch m := messages.Message(context.Background()).(type) {
+			case endOfMessages:
+				return
+			case sqlexp.MsgNotice:
+				n, ok := m.Message.(mssqldb.Error)
+				if !ok {
+					continue
+				}
+				h.notices = append(h.notices, n.Number)
 				if p, ok := percent(n); ok && progress != nil {
 					progress(p)
 				}
+			case sqlexp.MsgError:
+				var e mssqldb.Error
+				if errors.As(m.Error, &e) {
+					h.errs = append(h.errs, e)
+				}
 			}
-		case sqlexp.MsgError:
-			if e, ok := m.Error.(mssqldb.Error); ok { //nolint:errorlint // the driver hands it over as it is
-				errs = append(errs, e)
-			}
-		case sqlexp.MsgNext:
-			for rows.Next() { //nolint:revive // rows nobody asked for must be read to come to the end
-			}
-		case sqlexp.MsgNextResultSet:
-			active = rows.NextResultSet()
 		}
+	}()
+	return func() heard {
+		// It cannot fail: the context does not end, and the queue is being emptied.
+		_ = sqlexp.ReturnMessageEnqueue(context.Background(), messages, endOfMessages{})
+		<-done
+		return h
 	}
-	err = rows.Err()
-	if cerr := rows.Close(); err == nil {
-		err = cerr
-	}
-	if st.Terminates && finished && ctx.Err() == nil {
-		return nil // 3150: the server is done and shuts itself down; the connection dies with it
-	}
-	return c.ended(ctx, st, err, errs)
 }
 
 // ended decides what a statement came to.
@@ -186,5 +215,5 @@ func (c *session) now(ctx context.Context) (time.Time, error) {
 	if t := r.time("now"); ok && !t.IsZero() {
 		return t, nil
 	}
-	return time.Time{}, fmt.Errorf("the server does not tell its time")
+	return time.Time{}, errors.New("the server does not tell its time")
 }

@@ -47,7 +47,7 @@ func TestProgress(t *testing.T) {
 	s := newSite(t)
 	var seen []int
 	c := s.connect()
-	require.NoError(t, c.run(t.Context(), backupStatement("model", []device{{Path: `S:\other\m.bak`}}, backupOptions{}), func(p int) { seen = append(seen, p) }))
+	require.NoError(t, c.run(t.Context(), backupStatement("model", []device{{Path: `S:\foreign\m.bak`}}, backupOptions{}), func(p int) { seen = append(seen, p) }))
 	assert.Len(t, seen, 20)
 	assert.IsIncreasing(t, seen)
 	assert.Equal(t, 100, seen[19])
@@ -76,7 +76,7 @@ func TestCancelledStatement(t *testing.T) {
 				}
 			})
 			c := s.connect()
-			err := c.run(ctx, backupStatement("model", []device{{Path: `S:\other\m.bak`}}, backupOptions{}), nil)
+			err := c.run(ctx, backupStatement("model", []device{{Path: `S:\foreign\m.bak`}}, backupOptions{}), nil)
 			require.ErrorIs(t, err, why)
 			assert.Zero(t, number(err), "what the server says of a cancelled statement does not matter")
 		})

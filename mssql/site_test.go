@@ -60,7 +60,7 @@ func (s *site) now() time.Time {
 func newSite(t *testing.T, change ...func(*mssqlsim.Config)) *site {
 	t.Helper()
 	s := &site{T: t, dir: t.TempDir(), sink: backuptest.NewMemSink(), clock: time.Date(2026, 3, 1, 8, 0, 0, 0, time.FixedZone("", 3600))}
-	c := mssqlsim.Config{Name: "SIM", Now: s.now, Media: mssqlsim.NewFileMedia(map[string]string{`S:\stage`: s.dir, `S:\other`: t.TempDir()}, nil)}
+	c := mssqlsim.Config{Name: "SIM", Now: s.now, Media: mssqlsim.NewFileMedia(map[string]string{`S:\stage`: s.dir, `S:\foreign`: t.TempDir()}, nil)}
 	for _, f := range change {
 		f(&c)
 	}
