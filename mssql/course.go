@@ -233,9 +233,10 @@ func (t *course) finish() (st statement, ok bool) {
 	return statement{SQL: "RESTORE DATABASE " + quoteName(t.name) + clauses(with), What: fmt.Sprintf("recover %q", t.name)}, true
 }
 
-// after are the statements that let users in again.
+// after are the statements that let users in again. What was restoring may have been shut by the try before this one.
 func (t *course) after() []statement {
-	if len(t.before()) == 0 || t.options.state != recovered || t.options.restricted {
+	shut := len(t.before()) > 0 || t.found != nil && t.found.waiting() && !isMaster(t.name)
+	if !shut || t.options.state != recovered || t.options.restricted {
 		return nil
 	}
 	return []statement{{SQL: "ALTER DATABASE " + quoteName(t.name) + " SET MULTI_USER", What: fmt.Sprintf("let sessions into %q again", t.name)}}
