@@ -26,7 +26,7 @@ type conformant struct {
 	past   map[string]bool
 }
 
-func newConformant() (*conformant, error) {
+func newConformant(o Options) (*conformant, error) {
 	a := &conformant{lab: &lab{clock: &labClock{at: time.Date(2026, 3, 1, 8, 0, 0, 0, time.FixedZone("", 2*3600))}}, names: []string{"shop", "bank"}, past: map[string]bool{}}
 	// The server sees the folders of this machine under their own names.
 	if err := a.start(map[string]string{os.TempDir(): os.TempDir()}); err != nil {
@@ -36,13 +36,17 @@ func newConformant() (*conformant, error) {
 		if err := a.sim.CreateDatabase(name, mssqlsim.Full); err != nil {
 			return nil, err
 		}
+		if err := a.sim.Fill(name, 300<<10); err != nil {
+			return nil, err
+		}
 		for i := range 40 {
 			if err := a.sim.Insert(name, fmt.Sprintf("%d %s", i, strings.Repeat(name, 400))); err != nil {
 				return nil, err
 			}
 		}
 	}
-	a.opt = Options{Include: a.names}
+	o.Include = a.names
+	a.opt = o
 	return a, a.remember(context.Background())
 }
 
@@ -154,5 +158,12 @@ func (a *conformant) Close() error {
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	backuptest.TestSource(t, func() (backuptest.Application, error) { return newConformant() })
+	for name, o := range map[string]Options{
+		"compressed, verified by the server": {}, "plain, in stripes": {Compression: CompressionOff, Stripes: 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			backuptest.TestSource(t, func() (backuptest.Application, error) { return newConformant(o) })
+		})
+	}
 }
