@@ -7,8 +7,8 @@ import (
 	"io"
 )
 
-// firstBytes and bufferBytes are the memory of one verification, before and after it is known that there is more to read. Both hold whole blocks of any size, the first
-// block 0 and block 1.
+// firstBytes and bufferBytes are the memory of one verification, before and after it is known that there is more to read. Both hold whole blocks of
+// any size, the first block 0 and block 1.
 const (
 	firstBytes  = 64 << 10
 	bufferBytes = 512 << 10

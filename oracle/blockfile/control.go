@@ -28,8 +28,8 @@ type ControlFile struct {
 	Sequence uint32
 }
 
-// VerifyControl reads a control file to its end and checks its header and its length. Damage is a *CorruptError, or several joined; the ControlFile then has what was understood. Other errors
-// are those of r and ctx.
+// VerifyControl reads a control file to its end and checks its header and its length. Damage is a *CorruptError, or several joined; the ControlFile
+// then has what was understood. Other errors are those of r and ctx.
 func VerifyControl(ctx context.Context, r io.Reader) (*ControlFile, error) {
 	f := &ControlFile{}
 	c := read(ctx, r)

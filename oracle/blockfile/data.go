@@ -49,7 +49,8 @@ type DataFile struct {
 	Zero int64
 	// Summed counts blocks with a checksum that is right, Unsummed those without one.
 	Summed, Unsummed int64
-	// Fractured counts blocks that were caught half-way through a write, in a hot copy; redo written in backup mode repairs them. They are in neither count above.
+	// Fractured counts blocks that were caught half-way through a write, in a hot copy; redo written in backup mode repairs them. They are in
+	// neither count above.
 	Fractured int64
 	// HighestSCN is the newest change of any whole block. Recovery of a hot copy has to go beyond it. Blocks whose SCN is beyond 47 bits are left out.
 	HighestSCN uint64

@@ -93,7 +93,8 @@ func TestBlock0OfDataFile(t *testing.T) {
 	assert.Len(t, d.Warnings, 1)
 }
 
-// Every bit of a block with a checksum matters: in the cold copy, its change is an error, or, where it takes the mark of a checksum away, the depth is less.
+// Every bit of a block with a checksum matters: in the cold copy, its change is an error, or, where it takes the mark of a checksum away, the depth
+// is less.
 func TestEveryBit(t *testing.T) {
 	t.Parallel()
 	f := users()

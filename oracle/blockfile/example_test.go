@@ -45,7 +45,7 @@ func ExampleVerifyData() {
 	// Output:
 	// file 7 of SHOP, tablespace USERS, 19.0.0, 12 blocks
 	// walked; recover from SCN 27871231; 1 fractured
-	// block 2: fractured: its end is 0x46180601, its start goes with 0x480c0601
+	// block 2: fractured: its end is 0x47180601, its start goes with 0x490c0601
 }
 
 func ExampleFollows() {

@@ -52,7 +52,8 @@ func (f fields) text(o, n int) string {
 	return string(b)
 }
 
-// time reads a stamp (5.2): seconds since the start of 1988 in months of 31 days, in the server's local time. Zero when there is none, or no calendar has it.
+// time reads a stamp (5.2): seconds since the start of 1988 in months of 31 days, in the server's local time. Zero when there is none, or no
+// calendar has it.
 func (f fields) time(o int) time.Time {
 	v := f.u32(o)
 	if v == 0 || v == math.MaxUint32 {

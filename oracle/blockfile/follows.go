@@ -47,8 +47,8 @@ func (e *BreakError) Hint() string {
 	return "keep logs of one database, incarnation and thread together; take a full backup where a new history begins"
 }
 
-// Follows returns nil when next is the log that follows prev: of the same database, incarnation and thread, with the next sequence number, beginning at the SCN that prev
-// ends at. Else it returns a *BreakError.
+// Follows returns nil when next is the log that follows prev: of the same database, incarnation and thread, with the next sequence number, beginning
+// at the SCN that prev ends at. Else it returns a *BreakError.
 func Follows(prev, next *RedoLog) error {
 	no := func(b Break, format string, args ...any) error {
 		return &BreakError{Break: b, What: fmt.Sprintf(format, args...)}

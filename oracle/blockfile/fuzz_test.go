@@ -28,8 +28,8 @@ func reseal(b []byte, size, at int) {
 	}
 }
 
-// FuzzVerify: whatever a file holds, the readers end, call nothing but damage by its name, and what Match knows not none of them accepts. The fuzzer edits one of a few files: each edit is
-// an offset of two bytes and two bytes to put there. With a number beyond the files its bytes are the file.
+// FuzzVerify: whatever a file holds, the readers end, call nothing but damage by its name, and what Match knows not none of them accepts. The fuzzer
+// edits one of a few files: each edit is an offset of two bytes and two bytes to put there. With a number beyond the files its bytes are the file.
 func FuzzVerify(f *testing.F) {
 	small := hot()
 	small.BlockSize, small.Blocks = 2048, 6
@@ -84,7 +84,8 @@ func FuzzVerify(f *testing.F) {
 	})
 }
 
-// TestMemoryIsBounded reads files of many times the memory that a reader may take, whole and with nothing right in them. It is not parallel, so that it counts its own memory only.
+// TestMemoryIsBounded reads files of many times the memory that a reader may take, whole and with nothing right in them. It is not parallel, so that
+// it counts its own memory only.
 func TestMemoryIsBounded(t *testing.T) {
 	f := hot()
 	f.Blocks = 4000

@@ -9,7 +9,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// The checksums that a published dump shows before and after three edits of one file header (5.3). What else was in that block is not known: noise stands for it.
+// The checksums that a published dump shows before and after three edits of one file header (5.3). What else was in that block is not known: noise
+// stands for it.
 func TestPublishedChecksums(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(1, 2))

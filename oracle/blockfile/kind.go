@@ -19,8 +19,9 @@ func (k Kind) phrase() string { return "a " + string(k) }
 // MatchBytes is how many bytes Match may need: header blocks of up to 32 KiB, and the start of the next.
 const MatchBytes = 32<<10 + 64
 
-// Match reports what a file that begins with head is, by the magic number and the format byte of block 0 and by the header in block 1. Give it MatchBytes bytes, or the file when it is
-// shorter. Block 0 of data files and control files may be anything: their block 1 is then looked for where each block size has it.
+// Match reports what a file that begins with head is, by the magic number and the format byte of block 0 and by the header in block 1. Give it
+// MatchBytes bytes, or the file when it is shorter. Block 0 of data files and control files may be anything: their block 1 is then looked for where
+// each block size has it.
 func Match(head []byte) (Kind, bool) {
 	l, ok := recognise(head)
 	return l.kind, ok

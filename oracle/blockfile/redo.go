@@ -31,8 +31,8 @@ type RedoLog struct {
 	// ResetlogsID and ResetlogsSCN name the incarnation of the database; those of the one before follow.
 	ResetlogsID, PreviousResetlogsID   uint32
 	ResetlogsSCN, PreviousResetlogsSCN uint64
-	// FirstSCN is the first that the log holds, NextSCN the first that it does not: FIRST_CHANGE# and NEXT_CHANGE# of V$ARCHIVED_LOG. NextSCN is NoSCN while the log is
-	// being written.
+	// FirstSCN is the first that the log holds, NextSCN the first that it does not: FIRST_CHANGE# and NEXT_CHANGE# of V$ARCHIVED_LOG. NextSCN is
+	// NoSCN while the log is being written.
 	FirstSCN, NextSCN uint64
 	// FirstTime and NextTime are the server's local time, expressed as UTC since the header names no zone; zero when unknown.
 	FirstTime, NextTime time.Time
@@ -91,9 +91,9 @@ func (l *RedoLog) header(f fields) {
 	}
 }
 
-// VerifyRedo reads every byte of an archived redo log once, to its end: header, whether the log was closed and is all there, and for each block in use its number, its
-// sequence and its checksum. It needs 512 KiB of memory. Damage is a *CorruptError, or several joined, at most 21; the RedoLog then has what was
-// understood. Other errors are those of r and ctx. RedoLog.Depth says how much the absence of an error is worth.
+// VerifyRedo reads every byte of an archived redo log once, to its end: header, whether the log was closed and is all there, and for each block in
+// use its number, its sequence and its checksum. It needs 512 KiB of memory. Damage is a *CorruptError, or several joined, at most 21; the RedoLog
+// then has what was understood. Other errors are those of r and ctx. RedoLog.Depth says how much the absence of an error is worth.
 func VerifyRedo(ctx context.Context, r io.Reader) (*RedoLog, error) {
 	l := &RedoLog{}
 	c := read(ctx, r)

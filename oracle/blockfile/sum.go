@@ -2,8 +2,8 @@ package blockfile
 
 import "encoding/binary"
 
-// fold is the XOR of all 16-bit words of a block, its checksum included: 0 when the checksum is right, in either byte order (5.2, 5.3). XOR knows no carry, so
-// eight bytes at a time give the same.
+// fold is the XOR of all 16-bit words of a block, its checksum included: 0 when the checksum is right, in either byte order (5.2, 5.3). XOR knows no
+// carry, so eight bytes at a time give the same.
 func fold(b []byte) uint16 {
 	var w0, w1, w2, w3 uint64
 	for ; len(b) >= 64; b = b[64:] {

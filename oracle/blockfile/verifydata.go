@@ -9,16 +9,17 @@ import (
 
 // Options say how a data file was copied. The zero value is right for a file that was closed when it was copied, and for an image copy by RMAN.
 type Options struct {
-	// Hot: the file was copied while the database wrote to it, in backup mode. Fractured blocks are then counted and not damage, and the file may have grown. Where the
-	// header does not say that the file was in backup mode when the copy began, this changes nothing: redo does not repair such a copy.
+	// Hot: the file was copied while the database wrote to it, in backup mode. Fractured blocks are then counted and not damage, and the file may
+	// have grown. Where the header does not say that the file was in backup mode when the copy began, this changes nothing: redo does not repair
+	// such a copy.
 	Hot bool
 	// Findings is how many fractured blocks are told one by one; 0: 20.
 	Findings int
 }
 
-// VerifyData reads every byte of a data file once, to its end: header, length, and for each block its address, whether its end belongs to its start, and its checksum. It needs 512 KiB of
-// memory. Damage is a *CorruptError, or several joined, at most 21; the DataFile then has what was understood. Other errors are those of r and ctx.
-// DataFile.Depth says how much the absence of an error is worth.
+// VerifyData reads every byte of a data file once, to its end: header, length, and for each block its address, whether its end belongs to its start,
+// and its checksum. It needs 512 KiB of memory. Damage is a *CorruptError, or several joined, at most 21; the DataFile then has what was understood.
+// Other errors are those of r and ctx. DataFile.Depth says how much the absence of an error is worth.
 func VerifyData(ctx context.Context, r io.Reader, opt Options) (*DataFile, error) {
 	d := &DataFile{}
 	c := read(ctx, r)

@@ -154,7 +154,8 @@ func TestControlReadsBack(t *testing.T) {
 	}
 }
 
-// The first bytes of block 1 are those of two files whose dump was published, a data file and a control file of 11.2, where this package writes anything there.
+// The first bytes of block 1 are those of two files whose dump was published, a data file and a control file of 11.2, where this package writes
+// anything there.
 func TestPublishedHeaders(t *testing.T) {
 	t.Parallel()
 	f := blocks.DataFile{Blocks: 0x94700, DBID: 0x594D799A, Database: "SCMHK", Compatible: 0x0B200400, ControlSequence: 0x8B41EF, File: 1, CreationSCN: 7, ResetlogsID: 0x3215EC5C, ResetlogsSCN: 0xE74FF,

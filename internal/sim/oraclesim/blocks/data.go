@@ -135,7 +135,8 @@ func (f DataFile) finish(k block, n uint32, kind byte, scn uint64, sequence byte
 	}
 }
 
-// Block is block n, from 2 on, as of the change at scn, which is below 1<<47; sequence tells apart changes at one SCN, from 1 on. It fails when the payload is longer than a block takes.
+// Block is block n, from 2 on, as of the change at scn, which is below 1<<47; sequence tells apart changes at one SCN, from 1 on. It fails when the
+// payload is longer than a block takes.
 func (f DataFile) Block(n uint32, scn uint64, sequence byte, payload []byte) ([]byte, error) {
 	switch {
 	case len(payload) > f.Payload():

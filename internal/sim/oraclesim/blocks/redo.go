@@ -41,7 +41,8 @@ func (l Log) Size() int {
 	return l.BlockSize
 }
 
-// Write writes the log with records in it, and returns how many blocks are in use, block 0 among them. Records are spread over the blocks from 2 on, each behind its length.
+// Write writes the log with records in it, and returns how many blocks are in use, block 0 among them. Records are spread over the blocks from 2 on,
+// each behind its length.
 func (l Log) Write(w io.Writer, records [][]byte) (used uint32, err error) {
 	var content []byte
 	for _, r := range records {
