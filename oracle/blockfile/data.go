@@ -66,10 +66,10 @@ type Finding struct {
 	What  string
 }
 
-// InBackup: the file was in backup mode when its header was copied.
+// InBackup reports whether the file was in backup mode when its header was copied.
 func (d *DataFile) InBackup() bool { return d.Status&statusBackup != 0 }
 
-// Fuzzy: blocks may be newer than the checkpoint, because the file was open. A file closed in order is not.
+// Fuzzy reports whether blocks may be newer than the checkpoint, because the file was open. A file closed in order is not.
 func (d *DataFile) Fuzzy() bool { return d.Status&(statusBackup|statusFuzzy) != 0 }
 
 // Offsets of the cache header, in every block (5.3).

@@ -48,7 +48,7 @@ func TestDataFileReadsBack(t *testing.T) {
 			assert.Equal(t, f, header)
 			scn, payload, err := f.Read(2, b[f.Offset(2):f.Offset(3)])
 			require.NoError(t, err)
-			assert.EqualValues(t, 1<<40, scn)
+			assert.Equal(t, uint64(1<<40), scn)
 			assert.True(t, bytes.HasPrefix(payload, []byte("a row")))
 			_, _, err = f.Read(3, b[f.Offset(2):f.Offset(3)])
 			require.ErrorIs(t, err, blocks.ErrTorn)
