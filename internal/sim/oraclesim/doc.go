@@ -1,0 +1,2 @@
+// Package oraclesim is a small Oracle Database for tests.
+package oraclesim
