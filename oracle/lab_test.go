@@ -207,3 +207,5 @@ func (l *lab) ran(words ...string) (out []string) {
 	}
 	return out
 }
+
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
