@@ -308,7 +308,9 @@ func TestCheck(t *testing.T) {
 	})
 	t.Run("no rights", func(t *testing.T) {
 		t.Parallel()
-		l := newLab(t, nil, func(c *oraclesim.Config) { c.Users = map[string]oraclesim.User{"POOR": {Password: "p", Powerless: true}} })
+		l := newLab(t, nil, func(c *oraclesim.Config) {
+			c.Users = map[string]oraclesim.User{"POOR": {Password: "p", Powerless: true}}
+		})
 		l.login = oraclesim.Login{User: "POOR", Password: "p"}
 		bad := 0
 		for _, f := range l.source().Check(t.Context(), backup.StageDir{Path: t.TempDir()}) {
@@ -335,7 +337,9 @@ func TestEstimate(t *testing.T) {
 
 func TestADataFileThatIsDamagedOnTheServer(t *testing.T) {
 	t.Parallel()
-	l := newLab(t, nil, func(c *oraclesim.Config) { c.Tablespaces = []oraclesim.Tablespace{{Name: "USERS"}, {Name: "OLD", ReadOnly: true}} })
+	l := newLab(t, nil, func(c *oraclesim.Config) {
+		c.Tablespaces = []oraclesim.Tablespace{{Name: "USERS"}, {Name: "OLD", ReadOnly: true}}
+	})
 	for _, f := range l.sim.Files() {
 		if f.Tablespace == "OLD" {
 			file, err := os.OpenFile(f.Path, os.O_RDWR, 0)

@@ -34,7 +34,6 @@ type chunks struct {
 
 	current piece
 	unread  []byte
-	at      int64
 	err     error
 }
 
@@ -83,7 +82,7 @@ func (c *chunks) produce(size int64) {
 
 // read fills one piece. A file that has become shorter is no file to keep.
 func (c *chunks) read(offset int64, n int) piece {
-	p := piece{data: c.free.Get().([]byte)} //nolint:errcheck,forcetypeassert // New makes nothing else
+	p := piece{data: c.free.Get().([]byte)}
 	for p.n < n {
 		k, err := c.from.readAt(c.ctx, offset+int64(p.n), p.data[p.n:n])
 		if err == nil && k == 0 {

@@ -82,12 +82,12 @@ func TestDeathAtEveryStatement(t *testing.T) {
 				t.Parallel()
 				l := newLab(t, &c.opt, func(c *oraclesim.Config) { c.Blocks = 8 })
 				l.take(backup.Full)
-				active, finished := 0, false
+				active := 0
 				step := 1
 				if c.opt.Mode == ModeRemote {
 					step = 7 // reading is many statements, of one kind
 				}
-				for n := 1; !finished; n += step {
+				for n := 1; ; n += step {
 					require.Less(t, n, 5000)
 					l.commit(fmt.Sprint("row ", n))
 					d := &death{n: n, moment: moment}
@@ -96,7 +96,6 @@ func TestDeathAtEveryStatement(t *testing.T) {
 					l.hooked(nil)
 					if !d.dead {
 						require.NoError(t, err)
-						finished = true
 						break
 					}
 					writeDir(t, l.opt.StateDir, d.state)

@@ -40,6 +40,11 @@ func (e *cancelled) Error() string { return e.cause.Error() }
 // Unwrap is the cause only: what the driver says of a call that it broke off is not what the server thinks of it.
 func (e *cancelled) Unwrap() error { return e.cause }
 
+// unsent is the end of a context before the call was made.
+type unsent struct{ error }
+
+func (e *unsent) Unwrap() error { return e.error }
+
 var number = regexp.MustCompile(`ORA-(\d{5})`)
 
 // codes are the numbers of Oracle's own errors in err, the first one first. A stack has several: 01113 comes with 01110.
@@ -101,10 +106,35 @@ func lost(err error) bool {
 		errors.Is(err, net.ErrClosed) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, network.ErrConnReset)
 }
 
-// unknown reports whether a statement that met err may have been carried out all the same: its answer never came.
-func unknown(err error) bool {
+// outcome is what is known of a statement.
+type outcome int
+
+const (
+	done      outcome = iota
+	refused           // none of it was carried out: the server said no, or was never asked
+	brokenOff         // the server ended it in the middle
+	doubtful          // no answer came: it may have been carried out, or may be yet
+)
+
+func outcomeOf(err error) outcome {
+	var un *unsent
+	switch {
+	case err == nil:
+		return done
+	case errors.As(err, &un):
+		return refused
+	}
 	var c *cancelled
-	return errors.As(err, &c) || lost(err) || said(err, oraCancelled) || len(codes(err)) == 0
+	if errors.As(err, &c) {
+		err = c.said
+	}
+	switch {
+	case lost(err), len(codes(err)) == 0:
+		return doubtful
+	case said(err, oraCancelled):
+		return brokenOff
+	}
+	return refused
 }
 
 // unsupported reports whether this server does not know, or does not grant, what was asked for; another way may do.

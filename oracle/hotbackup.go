@@ -47,13 +47,19 @@ func (r *run) hot(ctx context.Context, sc scope, copy func(began map[int]backupS
 	if err != nil {
 		return err
 	}
-	begin := r.s.with(ctx, func(c *session) error { return c.exec(ctx, sc.statement("BEGIN")) })
-	if begin != nil && !unknown(begin) {
-		// The server refused, so nothing was begun, and what is in backup mode is somebody else's.
+	c, err := r.s.open(ctx)
+	if err != nil {
+		return errors.Join(err, keep.drop())
+	}
+	begin := c.exec(ctx, sc.statement("BEGIN"))
+	c.close()
+	became := outcomeOf(begin)
+	if became == refused {
+		// Nothing was begun, and what is in backup mode is somebody else's.
 		return errors.Join(r.s.fail(ctx, "put into backup mode", sc.String(), begin), keep.drop())
 	}
 	defer func() {
-		if eerr := r.end(ctx, keep, m, sc, begin != nil); eerr != nil {
+		if eerr := r.end(ctx, keep, m, sc, became); eerr != nil {
 			err = errors.Join(err, eerr)
 		}
 	}()
@@ -122,14 +128,13 @@ func (r *run) began(ctx context.Context, m *marker, sc scope) (map[int]backupSta
 	return state, nil
 }
 
-// end takes a scope out of backup mode and sees to it that it is. doubtful: nobody knows whether the server has carried BEGIN BACKUP out, or is still about to; the marker then stays, and the
-// next run looks again.
-func (r *run) end(ctx context.Context, keep markers, m *marker, sc scope, doubtful bool) error {
+// end takes a scope out of backup mode and sees to it that it is. When it is doubtful whether the server has carried BEGIN BACKUP out, or is still about to, the marker stays, and the next run looks again.
+func (r *run) end(ctx context.Context, keep markers, m *marker, sc scope, began outcome) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
 	defer cancel()
 	var err error
 	for range endAttempts {
-		err = r.s.with(ctx, func(c *session) error { return r.endOn(ctx, c, m, sc, doubtful) })
+		err = r.s.with(ctx, func(c *session) error { return r.endOn(ctx, c, m, sc, began == done) })
 		if err == nil {
 			break
 		}
@@ -142,26 +147,26 @@ func (r *run) end(ctx context.Context, keep markers, m *marker, sc scope, doubtf
 	case err != nil:
 		return &backup.Error{Op: "end the backup mode of", App: application, Instance: r.s.instance, Artifact: sc.String(), Err: err,
 			Advice: "the next run ends it; until then, " + sc.statement("END") + " does. Do not shut the database down before; after a crash in this state: " + adviceEnd}
-	case doubtful:
+	case began == doubtful:
 		return nil
 	}
 	return keep.drop()
 }
 
-// endOn ends on one session. After a BEGIN BACKUP of which nobody knows what became, only files that are provably ours are ended.
-func (r *run) endOn(ctx context.Context, c *session, m *marker, sc scope, doubtful bool) error {
-	if doubtful {
-		return c.endOwn(ctx, m)
-	}
-	first := c.exec(ctx, sc.statement("END"))
-	if classify(first) == classHarmless {
-		first = nil
+// endOn ends on one session. After a BEGIN BACKUP that did not certainly succeed, only files that are provably ours are ended.
+func (r *run) endOn(ctx context.Context, c *session, m *marker, sc scope, sure bool) error {
+	var first error
+	if sure {
+		if first = c.exec(ctx, sc.statement("END")); classify(first) == classHarmless {
+			first = nil
+		}
 	}
 	// What is still in backup mode is ended file by file, as when a file went offline meanwhile.
-	if err := c.endOwn(ctx, m); err != nil {
-		return errors.Join(first, err)
+	err := c.endOwn(ctx, m)
+	if err == nil && m.Begun != nil {
+		return nil // whatever the first statement met, nothing of ours is left
 	}
-	return nil // whatever the first statement met, nothing of ours is left
+	return errors.Join(first, err)
 }
 
 // endOwn ends the backup mode of every file that m proves to be ours, and fails when one of them remains in it.

@@ -3,6 +3,9 @@ package oracle
 import (
 	"context"
 	"errors"
+	"fmt"
+	"hash"
+	"hash/crc32"
 	"io"
 
 	"github.com/quiesce-go/quiesce/backup"
@@ -33,10 +36,23 @@ func (r *run) pass(ctx context.Context, a backup.Artifact, path string, check fu
 		return err
 	}
 	defer func() { _ = w.Close() }() // discards, unless it was committed
-	in := &passing{Reader: io.TeeReader(until{ctx, f}, w), run: r, w: w, path: path, artifact: a.Name}
+	sum := newSum()
+	in := &passing{Reader: io.TeeReader(until{ctx, f}, io.MultiWriter(w, sum)), run: r, w: w, path: path, artifact: a.Name}
 	if err := check(in); err != nil {
 		return err
 	}
+	return keep(w, sum)
+}
+
+// metaSum is the note on each artifact with the checksum of the bytes that the server gave: damage on their way through the stage is found by it, also in blocks that may be fractured.
+const metaSum = "crc32c"
+
+func newSum() hash.Hash32 { return crc32.New(crc32.MakeTable(crc32.Castagnoli)) }
+
+func sumText(sum hash.Hash32) string { return fmt.Sprintf("%08x", sum.Sum32()) }
+
+func keep(w *backup.Writer, sum hash.Hash32) error {
+	w.Annotate(metaSum, sumText(sum))
 	return w.Commit()
 }
 

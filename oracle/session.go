@@ -60,7 +60,7 @@ func (c *session) close() {
 // bounded runs one call. When ctx ends, the driver asks the server to cancel it; without an answer the connection is closed. The error is then that of ctx, whatever the driver makes of it.
 func (c *session) bounded(ctx context.Context, call func() error) error {
 	if ctx.Err() != nil {
-		return context.Cause(ctx)
+		return &unsent{context.Cause(ctx)}
 	}
 	if c.hangUp != nil {
 		over := make(chan struct{})

@@ -1,7 +1,6 @@
 package oracle
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -190,13 +189,14 @@ func (r *run) text(ctx context.Context, what, name string, role backup.Role, tex
 		return err
 	}
 	defer func() { _ = w.Close() }()
-	if _, err := io.Copy(w, bytes.NewBufferString(text)); err != nil {
+	sum := newSum()
+	if _, err := io.Copy(io.MultiWriter(w, sum), strings.NewReader(text)); err != nil {
 		return err
 	}
 	if what != "" {
 		r.inv.Backup.Files[what] = name
 	}
-	return w.Commit()
+	return keep(w, sum)
 }
 
 // pfile lists the parameters that are not at their default as an init file. It is what V$PARAMETER says: values of the instance that was asked.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -99,16 +100,22 @@ func (v *verifying) inventory(ctx context.Context, step *backup.RestoreStep) (*I
 
 // entry reads one artifact to its end.
 func (v *verifying) entry(ctx context.Context, step *backup.RestoreStep, inv *Inventory, e backup.Entry) error {
-	check := inv.checkOf(e.Name)
-	if check == nil {
-		return nil
-	}
 	f, err := v.set.Open(ctx, step, e)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = f.Close() }() // it was read to its end, or its error is known
-	err = check(ctx, f)
+	sum := newSum()
+	in := io.TeeReader(f, sum)
+	if check := inv.checkOf(e.Name); check != nil {
+		err = check(ctx, in)
+	}
+	if err == nil {
+		_, err = io.Copy(struct{ io.Writer }{io.Discard}, in)
+	}
+	if want := e.Meta[metaSum]; err == nil && want != sumText(sum) {
+		return v.corrupt(step, e.Name, fmt.Errorf("its checksum is %s, and was %q when the server gave it", sumText(sum), want))
+	}
 	switch {
 	case !errors.Is(err, backup.ErrCorrupt):
 		return v.src.fail(ctx, "verify", e.Name, err)
