@@ -571,7 +571,11 @@ func (m *rman) backupLogs(q *request) error {
 }
 
 func (m *rman) backupOther(q *request, kind string) error {
-	path, err := m.Instance.format(q.format, m.ctl.Files[0])
+	format := q.format
+	if !strings.ContainsAny(format, "Uu") && len(q.files) > 0 {
+		format = "%U" // the format names data files only
+	}
+	path, err := m.Instance.format(format, m.ctl.Files[0])
 	if err != nil {
 		return err
 	}

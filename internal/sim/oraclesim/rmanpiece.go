@@ -164,6 +164,7 @@ type increment struct {
 
 // format replaces the letters of FORMAT.
 func (i *Instance) format(format string, f *dataFile) (string, error) {
+	i.units++
 	n := i.ctl.Version
 	var b bytes.Buffer
 	for k := 0; k < len(format); k++ {
@@ -176,7 +177,7 @@ func (i *Instance) format(format string, f *dataFile) (string, error) {
 		}
 		switch format[k] {
 		case 'U', 'u':
-			fmt.Fprintf(&b, "%s_1_1", omf(n*31+uint64(b.Len())))
+			fmt.Fprintf(&b, "%s_1_1", omf(n*1009+i.units))
 		case 'd':
 			b.WriteString(i.ctl.Name)
 		case 'T':
