@@ -47,6 +47,7 @@ type Instance struct {
 	seen        []Statement
 	destStates  map[int]*archiveDest
 	dbid        uint32 // SET DBID of RMAN
+	units       uint64 // names that %U made
 }
 
 // Create makes a database below Config.Dir and returns its instance, open.
