@@ -39,6 +39,8 @@ type run struct {
 	files files
 	inv   *Inventory
 	ch    choice
+	// present are the data files as they were at the last look, with those that came to be since the survey.
+	present []DataFile
 
 	mu       sync.Mutex
 	warnings []string

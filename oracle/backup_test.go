@@ -363,3 +363,46 @@ func TestADataFileThatIsDamagedOnTheServer(t *testing.T) {
 		assert.Len(t, inv.texts[name], 25*8192, "all of it was kept")
 	}
 }
+
+func TestADataFileThatIsAddedMeanwhile(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, nil, nil)
+	added, created := "", uint64(0)
+	l.hooked(func(s oraclesim.Statement, m oraclesim.Moment) error {
+		if m == oraclesim.Before && added == "" && strings.HasSuffix(s.Text, "BEGIN BACKUP") {
+			var err error
+			created = l.sim.SCN()
+			added, err = l.sim.AddFile("USERS", filepath.Join(filepath.Dir(l.sim.Files()[0].Path), "users02.dbf"))
+			require.NoError(t, err)
+		}
+		return nil
+	})
+	inv := l.look(l.take(backup.Full))
+	require.NotEmpty(t, added)
+	assert.LessOrEqual(t, uint64(inv.Backup.From), created, "the logs make it from its creation")
+	require.NoError(t, l.source().Recover(t.Context(), "lab", backup.History{}))
+	assert.Empty(t, l.sim.InBackupMode())
+	l.hooked(nil)
+	names := map[string]bool{}
+	for _, d := range l.look(l.take(backup.Log)).DataFiles {
+		names[d.Name] = true
+	}
+	assert.True(t, names[added], "the inventory of the next log knows it")
+}
+
+func TestATablespaceThatBecomesReadOnlyMeanwhile(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, nil, nil)
+	closed := false
+	l.hooked(func(s oraclesim.Statement, m oraclesim.Moment) error {
+		if m == oraclesim.Before && !closed && strings.HasSuffix(s.Text, "BEGIN BACKUP") {
+			closed = true
+			l.exec("ALTER TABLESPACE \"USERS\" READ ONLY")
+		}
+		return nil
+	})
+	inv := l.look(l.take(backup.Full))
+	for _, d := range inv.DataFiles {
+		assert.Equal(t, d.TablespaceName == "USERS", d.BackupSCN == 0, d.TablespaceName)
+	}
+}

@@ -92,11 +92,15 @@ func TestDeathAtEveryStatement(t *testing.T) {
 					l.commit(fmt.Sprint("row ", n))
 					d := &death{n: n, moment: moment}
 					l.hooked(d.hook(t, l.opt.StateDir))
-					_, err := l.pipeline().Backup(t.Context(), c.kind)
+					m, err := l.pipeline().Backup(t.Context(), c.kind)
 					l.hooked(nil)
 					if !d.dead {
 						require.NoError(t, err)
+						assert.Equal(t, c.kind, m.Items[0].Kind, m.Items[0].Reason)
 						break
+					}
+					if err == nil {
+						assert.Equal(t, c.kind, m.Items[0].Kind, "statement %d: no log was removed that is not saved: %s", n, m.Items[0].Reason)
 					}
 					writeDir(t, l.opt.StateDir, d.state)
 					active += len(l.sim.InBackupMode())
@@ -200,6 +204,7 @@ func TestACopyThatPanics(t *testing.T) {
 		r.inv, err = c.survey(t.Context())
 		return err
 	}))
+	r.present = r.inv.DataFiles
 	during := 0
 	assert.Panics(t, func() {
 		_ = r.hot(t.Context(), scope{}, func(map[int]backupState) error {

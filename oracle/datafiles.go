@@ -2,7 +2,6 @@ package oracle
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -17,7 +16,10 @@ func (hotCopier) data(ctx context.Context, r *run) (span, error) {
 	var done span
 	for _, sc := range r.scopes() {
 		began := func(state map[int]backupState) error { return r.copyScope(ctx, sc, state) }
-		var err error
+		err := r.refresh(ctx, sc)
+		if err != nil {
+			return done, err
+		}
 		if slices.ContainsFunc(sc.files, func(i int) bool { return r.written(r.inv.DataFiles[i]) }) {
 			err = r.hot(ctx, sc, began)
 		} else {
@@ -27,14 +29,12 @@ func (hotCopier) data(ctx context.Context, r *run) (span, error) {
 			return done, err
 		}
 	}
-	done.from = NoSCN
+	// A data file that came to be since the survey is not copied. All its redo is in the logs, when these go back to the survey.
+	done.from = r.inv.CurrentSCN
 	for _, d := range r.inv.DataFiles {
 		if d.BackupSCN != 0 {
 			done.from = min(done.from, d.BackupSCN)
 		}
-	}
-	if done.from == NoSCN {
-		return done, errors.New("no data file was copied in backup mode: SYSTEM is always open")
 	}
 	err := r.s.with(ctx, func(c *session) (err error) {
 		// Read behind the last END BACKUP: a restore to this SCN has applied that.
@@ -45,6 +45,24 @@ func (hotCopier) data(ctx context.Context, r *run) (span, error) {
 		return err
 	})
 	return done, err
+}
+
+// refresh reads again what the server says of the data files of a scope: hours may have passed since the survey, and files grow, or become read-only.
+func (r *run) refresh(ctx context.Context, sc scope) error {
+	now := *r.inv
+	if err := r.s.with(ctx, func(c *session) error { return c.askFiles(ctx, &now) }); err != nil {
+		return r.s.fail(ctx, "look at the data files of", sc.String(), err)
+	}
+	for _, i := range sc.files {
+		d := &r.inv.DataFiles[i]
+		at := slices.IndexFunc(now.DataFiles, func(n DataFile) bool { return n.File == d.File && n.CreationSCN == d.CreationSCN })
+		if at < 0 {
+			return fmt.Errorf("data file %d, %s, was dropped since the backup began: run again", d.File, d.Name)
+		}
+		*d = now.DataFiles[at]
+	}
+	r.present = now.DataFiles
+	return nil
 }
 
 // written reports whether the database may write to the file.

@@ -85,7 +85,7 @@ func (r *run) mark(ctx context.Context, keep markers, sc scope) (*marker, error)
 			return err
 		}
 		var busy []string
-		for _, d := range r.inv.DataFiles {
+		for _, d := range r.present {
 			if sc.tablespace != "" && d.TablespaceName != sc.tablespace {
 				continue
 			}
