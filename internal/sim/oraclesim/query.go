@@ -34,22 +34,19 @@ func (a *act) query() (*table, error) {
 	if err != nil {
 		return nil, err
 	}
-	name, ok := "", false
 	if !a.r.take("FROM") {
 		return nil, fault(923, "FROM keyword not found where expected")
 	}
+	var name string
 	for {
-		part, isName := a.r.name()
-		if !isName {
+		part, ok := a.r.name()
+		if !ok {
 			return nil, fault(903, "invalid table name")
 		}
-		name, ok = part, true
+		name = part
 		if !a.r.take(".") {
 			break
 		}
-	}
-	if !ok {
-		return nil, fault(903, "invalid table name")
 	}
 	columns, all, err := a.view(strings.Replace(name, "V_$", "V$", 1))
 	if err != nil {

@@ -67,14 +67,6 @@ func (s *session) execute(ctx context.Context, note Statement, args []driver.Nam
 	return nil, unknown(note.Text)
 }
 
-// known ends a statement whose grammar was understood.
-func (a *act) known(err error) error {
-	if !a.r.end() {
-		return unknown(a.note.Text)
-	}
-	return err
-}
-
 func (a *act) mountedOnly() error {
 	switch a.state {
 	case Mounted:
@@ -137,13 +129,13 @@ func (a *act) alterDatabase() error {
 	r := a.r
 	switch {
 	case r.take("BEGIN BACKUP"):
-		return a.known2(a.beginDatabase)
+		return a.known(a.beginDatabase)
 	case r.take("END BACKUP"):
-		return a.known2(a.endDatabase)
+		return a.known(a.endDatabase)
 	case r.take("BACKUP CONTROLFILE TO"):
 		return a.backupControlStatement()
 	case r.take("MOUNT STANDBY DATABASE"), r.take("MOUNT"):
-		return a.known2(func() error { return firstThen(a.mount, a.administrative) })
+		return a.known(func() error { return firstThen(a.mount, a.administrative) })
 	case r.take("OPEN"):
 		return a.openStatement()
 	case r.take("RENAME FILE"):
@@ -157,17 +149,17 @@ func (a *act) alterDatabase() error {
 	case r.take("RECOVER"):
 		return a.recover()
 	case r.take("ARCHIVELOG"):
-		return a.known2(func() error { return a.setLogMode("ARCHIVELOG") })
+		return a.known(func() error { return a.setLogMode("ARCHIVELOG") })
 	case r.take("NOARCHIVELOG"):
-		return a.known2(func() error { return a.setLogMode("NOARCHIVELOG") })
+		return a.known(func() error { return a.setLogMode("NOARCHIVELOG") })
 	case r.take("CLOSE"):
 		return unknown(a.note.Text)
 	}
 	return unknown(a.note.Text)
 }
 
-// known2 runs a step of a statement that has to end here.
-func (a *act) known2(step func() error) error {
+// known runs a step of a statement that has to end here.
+func (a *act) known(step func() error) error {
 	if !a.r.end() {
 		return unknown(a.note.Text)
 	}
@@ -193,22 +185,24 @@ func (a *act) openStatement() error {
 	resetlogs := a.r.take("RESETLOGS")
 	readOnly := !resetlogs && a.r.take("READ ONLY")
 	_ = !resetlogs && !readOnly && (a.r.take("READ WRITE") || a.r.take("NORESETLOGS")) // the default
-	return a.known2(func() error {
+	return a.known(func() error {
 		return firstThen(func() error { return a.open(resetlogs, readOnly) }, a.administrative)
 	})
 }
 
 func (a *act) backupControlStatement() error {
 	trace := a.r.take("TRACE")
-	path, ok := "", false
+	path := ""
 	if !trace || a.r.take("AS") {
-		if path, ok = a.r.text(); !ok {
+		text, ok := a.r.text()
+		if !ok {
 			return unknown(a.note.Text)
 		}
+		path = text
 	}
 	reuse := a.r.take("REUSE")
 	_ = trace && (a.r.take("RESETLOGS") || a.r.take("NORESETLOGS")) // both make the same script here
-	return a.known2(func() error {
+	return a.known(func() error {
 		if err := first(a.atLeastMounted, a.inRoot); err != nil {
 			return err
 		}
@@ -234,7 +228,7 @@ func (a *act) renameFile() error {
 	if !ok {
 		return unknown(a.note.Text)
 	}
-	return a.known2(func() error {
+	return a.known(func() error {
 		if err := a.atLeastMounted(); err != nil {
 			return err
 		}
@@ -318,13 +312,13 @@ func (a *act) createDatafile() error {
 		}
 		path = text
 	}
-	return a.known2(func() error {
+	return a.known(func() error {
 		if a.state == Open && f.online() {
 			return stack(fault(1182, "cannot create database file %d - file is in use or recovery", f.No), dataFileFault(f))
 		}
 		made := *f
 		made.Checkpoint, made.Begin = f.Created, 0
-		if err := createDataFile(path, a.headerOf(a.ctl, &made, 4)); err != nil {
+		if err := createDataFile(path, a.headerOf(a.ctl, &made, 0)); err != nil {
 			return fault(1119, "error in creating database file '%s'", path)
 		}
 		f.Name = path
@@ -342,11 +336,11 @@ func (a *act) datafile() error {
 	}
 	switch {
 	case a.r.take("END BACKUP"):
-		return a.known2(func() error { return a.endFile(f) })
+		return a.known(func() error { return a.endFile(f) })
 	case a.r.take("ONLINE"):
-		return a.known2(func() error { return a.fileOnline(f) })
+		return a.known(func() error { return a.fileOnline(f) })
 	case a.r.take("OFFLINE FOR DROP"), a.r.take("OFFLINE DROP"), a.r.take("OFFLINE"):
-		return a.known2(func() error { return a.fileOffline(f) })
+		return a.known(func() error { return a.fileOffline(f) })
 	}
 	return unknown(a.note.Text)
 }
@@ -401,7 +395,7 @@ func (a *act) tempfile() error {
 	if !a.r.take("DROP INCLUDING DATAFILES") && !a.r.take("DROP") {
 		return unknown(a.note.Text)
 	}
-	return a.known2(func() error {
+	return a.known(func() error {
 		if err := a.opened(); err != nil {
 			return err
 		}
@@ -427,17 +421,17 @@ func (a *act) alterTablespace() error {
 	}
 	switch {
 	case a.r.take("BEGIN BACKUP"):
-		return a.known2(func() error { return a.beginTablespace(t) })
+		return a.known(func() error { return a.beginTablespace(t) })
 	case a.r.take("END BACKUP"):
-		return a.known2(func() error { return a.endTablespace(t) })
+		return a.known(func() error { return a.endTablespace(t) })
 	case a.r.take("READ ONLY"):
-		return a.known2(func() error { return firstThen(func() error { return a.setReadOnly(t, true) }, a.writable) })
+		return a.known(func() error { return firstThen(func() error { return a.setReadOnly(t, true) }, a.writable) })
 	case a.r.take("READ WRITE"):
-		return a.known2(func() error { return firstThen(func() error { return a.setReadOnly(t, false) }, a.writable) })
+		return a.known(func() error { return firstThen(func() error { return a.setReadOnly(t, false) }, a.writable) })
 	case a.r.take("OFFLINE NORMAL"), a.r.take("OFFLINE"):
-		return a.known2(func() error { return firstThen(func() error { return a.setOffline(t) }, a.writable) })
+		return a.known(func() error { return firstThen(func() error { return a.setOffline(t) }, a.writable) })
 	case a.r.take("ONLINE"):
-		return a.known2(func() error { return firstThen(func() error { return a.setOnline(t) }, a.writable) })
+		return a.known(func() error { return firstThen(func() error { return a.setOnline(t) }, a.writable) })
 	case a.r.take("ADD TEMPFILE"):
 		return a.addTempStatement(t)
 	}
@@ -463,7 +457,7 @@ func (a *act) addTempStatement(t *tablespace) error {
 		n <<= 30
 	}
 	reuse := a.r.take("REUSE")
-	return a.known2(func() error {
+	return a.known(func() error {
 		if err := a.writable(); err != nil {
 			return err
 		}
@@ -483,15 +477,15 @@ func (a *act) addTempStatement(t *tablespace) error {
 func (a *act) alterSystem() error {
 	switch {
 	case a.r.take("ARCHIVE LOG CURRENT"):
-		return a.known2(a.archiveCurrent)
+		return a.known(a.archiveCurrent)
 	case a.r.take("SWITCH LOGFILE"):
-		return a.known2(func() error {
+		return a.known(func() error {
 			return firstThen(func() error {
 				return firstThen(func() error { return a.archivePending("") }, func() error { return a.switchLog(1) })
 			}, a.writable, a.inRoot)
 		})
 	case a.r.take("CHECKPOINT"):
-		return a.known2(func() error { return firstThen(func() error { return firstThen(a.settle, a.checkpoint) }, a.writable) })
+		return a.known(func() error { return firstThen(func() error { return firstThen(a.settle, a.checkpoint) }, a.writable) })
 	}
 	return unknown(a.note.Text)
 }
@@ -517,7 +511,7 @@ func (a *act) archiveCurrent() error {
 
 func (a *act) alterPDB() error {
 	if a.r.take("ALL OPEN") {
-		return a.known2(func() error {
+		return a.known(func() error {
 			if err := a.opened(); err != nil {
 				return err
 			}
@@ -554,7 +548,7 @@ func (a *act) create() error {
 	default:
 		return unknown(a.note.Text)
 	}
-	return a.known2(func() error {
+	return a.known(func() error {
 		return firstThen(func() error { return a.createPfile(path, from, server) }, a.administrative, a.inRoot)
 	})
 }
@@ -571,7 +565,7 @@ func (a *act) createDirectory() error {
 	if !ok {
 		return unknown(a.note.Text)
 	}
-	return a.known2(func() error {
+	return a.known(func() error {
 		if err := a.writable(); err != nil {
 			return err
 		}
@@ -588,7 +582,7 @@ func (a *act) dropDirectory() error {
 	if !ok {
 		return unknown(a.note.Text)
 	}
-	return a.known2(func() error {
+	return a.known(func() error {
 		if err := a.writable(); err != nil {
 			return err
 		}
@@ -608,7 +602,7 @@ func (a *act) recover() error {
 	mine := a.recovery != nil && a.recovery.session == a.session.id
 	switch {
 	case a.r.take("CANCEL"):
-		return a.known2(func() error {
+		return a.known(func() error {
 			if !mine {
 				return fault(1112, "media recovery not started")
 			}
@@ -616,7 +610,7 @@ func (a *act) recover() error {
 		})
 	case a.r.take("CONTINUE"):
 		_ = a.r.take("DEFAULT")
-		return a.known2(func() error {
+		return a.known(func() error {
 			if !mine {
 				return fault(1112, "media recovery not started")
 			}
@@ -627,7 +621,7 @@ func (a *act) recover() error {
 		if !ok {
 			return unknown(a.note.Text)
 		}
-		return a.known2(func() error {
+		return a.known(func() error {
 			if !mine {
 				return fault(1112, "media recovery not started")
 			}

@@ -116,15 +116,15 @@ func (i *Instance) change(thread int, f *dataFile, no uint32, b *block, c change
 }
 
 // apply brings a block from c.Prev to c.SCN, or to the image.
-func (b *block) apply(c change) {
+func (k *block) apply(c change) {
 	switch c.Kind {
 	case added:
-		b.records = append(slices.Clone(b.records), record{SCN: c.SCN, At: c.At, Text: c.Text})
-		b.scn, b.filler = c.SCN, c.SCN
+		k.records = append(slices.Clone(k.records), record{SCN: c.SCN, At: c.At, Text: c.Text})
+		k.scn, k.filler = c.SCN, c.SCN
 	case touched:
-		b.scn, b.filler = c.SCN, c.Filler
+		k.scn, k.filler = c.SCN, c.Filler
 	case imaged:
-		b.scn, b.records, b.filler = c.Prev, c.Image, c.Filler
+		k.scn, k.records, k.filler = c.Prev, c.Image, c.Filler
 	}
 }
 
@@ -266,6 +266,14 @@ func (i *Instance) checkpoint() error {
 	if err := i.flush(); err != nil {
 		return err
 	}
+	if err := i.writeFiles(); err != nil {
+		return err
+	}
+	return i.saveControl()
+}
+
+// writeFiles writes what memory has to all files; redo is there before.
+func (i *Instance) writeFiles() error {
 	for _, f := range i.ctl.Files {
 		if f.writable() {
 			if err := i.writeFile(f, blocks.Online); err != nil {
@@ -274,7 +282,8 @@ func (i *Instance) checkpoint() error {
 		}
 	}
 	i.ctl.SCN = i.scn
-	return i.saveControl()
+	i.retire()
+	return nil
 }
 
 // Checkpoint writes what memory has to the data files, as the database writer does now and then.
