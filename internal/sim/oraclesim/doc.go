@@ -13,8 +13,8 @@
 // blocks. Inside data blocks, redo and control files is this simulator's own content, JSON. A database is what its files say: a mounted instance knows the control file only, recovery reads the
 // copies and the logs and nothing else.
 //
-// A commit is in redo when it returns, and in data files later. Blocks reach data files in an order that Config.Seed chooses, while others read them. Block 2 and the last block of every file that
-// is written to are always half written (head new, tail old), so no open file is whole on disk. In backup mode the header is frozen and redo has whole blocks before their first change, and
+// A commit is in redo when it returns, and in data files later. Blocks reach data files in an order that Config.Seed chooses, while others read them. One block at the start and one at the end of every file that
+// is written to are always half written (head new, tail old), others in backup mode than outside it, so no open file is whole on disk. In backup mode the header is frozen and redo has whole blocks before their first change, and
 // recovery repairs a copy with them [BRU 29.4]. A copy outside backup mode has blocks that redo does not repair: recovery ends with ORA-01578, or ORA-00600 [3020] where redo does not go with a
 // block. A copy that begins before BEGIN BACKUP or goes on after END BACKUP is such a one as well. When an instance dies, the operating system finishes the writes that were under way.
 //
@@ -34,7 +34,7 @@
 //   - PL/SQL blocks of declarations, assignments and DBMS_LOB.FILEOPEN, READ, FILECLOSE, FILECLOSEALL, UTL_FILE.FREMOVE, with binds in and out [PLS, LOB].
 //
 // As with go-ora [GO], numbers come as text, dates as time.Time in the server's zone, an empty text as NULL, errors as *network.OracleError with all lines of the stack; a query on a lost connection is
-// driver.ErrBadConn, a statement has the error itself. Login as SYS needs no password of Config.Users.
+// driver.ErrBadConn, a statement has the error itself. SYS logs in without a password, or with "oracle".
 //
 // # Recovery
 //
@@ -52,7 +52,8 @@
 //
 // # Programs
 //
-// [Instance.RunProgram] is sqlplus, as "/ as sysdba", or rman; [Instance.Listen] and [Program] do it from another process, which may be the test binary itself.
+// [Instance.RunProgram] is sqlplus, as "/ as sysdba", or rman. From another process [Program] does it, with an instance that [Instance.Listen]s: links named sqlplus and rman lead to the test binary, whose
+// TestMain calls Program when [SocketVariable] is set.
 //   - sqlplus: STARTUP [FORCE] [NOMOUNT | MOUNT | OPEN] [PFILE=f], SHUTDOWN, WHENEVER SQLERROR, SET HEADING, PAGESIZE, COLSEP, AUTORECOVERY, RECOVER with its prompts, PROMPT, SPOOL and others that change nothing, EXIT n | FAILURE |
 //     SQL.SQLCODE, statements that end with ';', and PL/SQL that ends with '/'.
 //   - rman: RUN, BACKUP of database, tablespace, data file, archived logs, control file, SPFILE as sets or copies, whole or incremental, FORMAT with the usual letters, TAG; SET UNTIL, NEWNAME, DBID, ARCHIVELOG DESTINATION;

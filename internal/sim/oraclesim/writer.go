@@ -80,11 +80,12 @@ func (i *Instance) add(thread int, t *tablespace, text string) error {
 		if !f.writable() {
 			return stack(fault(372, "file %d cannot be modified at this time", f.No), dataFileFault(f))
 		}
-		// Blocks 2 and the last belong to touch.
+		// The first two and the last two blocks belong to touch.
 		room := i.headerOf(i.ctl, f, 0).Payload()
-		start := i.random.IntN(f.Blocks - 3)
-		for k := range f.Blocks - 3 {
-			no := uint32(3 + (start+k)%(f.Blocks-3))
+		n := f.Blocks - 5
+		start := i.random.IntN(n)
+		for k := range n {
+			no := uint32(4 + (start+k)%n)
 			b, err := i.buffer(f, no)
 			if err != nil {
 				return err
@@ -210,10 +211,15 @@ func (i *Instance) writeBlock(f *dataFile, no uint32, half bool) error {
 	return nil
 }
 
-// touch changes block 2 and the last block of a file and leaves the write of both half-done, until the next settle. So an open file is never whole on disk.
+// touch changes a block at the start and one at the end of a file and leaves the write of both half-done, until the next settle. So an open file is never whole on disk. In backup mode these are other
+// blocks than outside it: whole images of the ones do not repair the others.
 func (i *Instance) touch(f *dataFile) error {
 	i.scn++
-	for _, no := range []uint32{2, uint32(f.Blocks)} {
+	two := []uint32{2, uint32(f.Blocks)}
+	if f.Begin != 0 {
+		two = []uint32{3, uint32(f.Blocks) - 1}
+	}
+	for _, no := range two {
 		b, err := i.buffer(f, no)
 		if err != nil {
 			return err
@@ -225,7 +231,7 @@ func (i *Instance) touch(f *dataFile) error {
 	if err := i.flush(); err != nil {
 		return err
 	}
-	for _, no := range []uint32{2, uint32(f.Blocks)} {
+	for _, no := range two {
 		if err := i.writeBlock(f, no, true); err != nil {
 			return err
 		}
