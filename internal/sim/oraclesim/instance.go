@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 )
 
 // State is how far an instance is started.
@@ -38,6 +39,7 @@ type Instance struct {
 	inflight    map[int]map[uint32]bool // half written
 	imaged      map[int]map[uint32]bool // whole in redo since BEGIN BACKUP
 	unflushed   map[int]bool            // groups
+	unsettled   bool                    // files were written whole inside a log switch
 	random      *rand.Rand
 	fraFull     bool
 	directories map[string]string
@@ -221,22 +223,60 @@ func (i *Instance) create() error {
 	if err := i.checkpoint(); err != nil {
 		return err
 	}
-	return i.settle()
+	if c.Role != "PHYSICAL STANDBY" {
+		return i.settle()
+	}
+	for _, f := range i.ctl.Files {
+		if f.writable() {
+			if err := i.close(f); err != nil {
+				return err
+			}
+		}
+	}
+	i.readOnly, i.ctl.Clean = true, true
+	return i.saveControl()
 }
 
 func (i *Instance) createLogs() {
 	now := i.config.Now()
-	for t := 1; t <= i.config.Threads; t++ {
-		i.ctl.Threads = append(i.ctl.Threads, &thread{No: t, Enabled: "PUBLIC", Sequence: 1})
-		for g := 1; g <= 3; g++ {
-			no := (t-1)*3 + g
-			group := &logGroup{No: no, Thread: t, Members: []string{i.oradata(fmt.Sprintf("redo%02d.log", no))}, Next: noSCN, Status: "UNUSED"}
-			if g == 1 {
-				group.Status, group.Sequence, group.First, group.FirstAt = "CURRENT", 1, i.scn, now
-			}
-			i.ctl.Groups = append(i.ctl.Groups, group)
-		}
+	for range i.config.Threads {
+		i.createThread(now)
 	}
+}
+
+// createThread adds a thread and its three groups.
+func (i *Instance) createThread(now time.Time) *thread {
+	t := &thread{No: len(i.ctl.Threads) + 1, Enabled: "PUBLIC", Sequence: 1}
+	i.ctl.Threads = append(i.ctl.Threads, t)
+	for g := 1; g <= 3; g++ {
+		no := (t.No-1)*3 + g
+		group := &logGroup{No: no, Thread: t.No, Members: []string{i.oradata(fmt.Sprintf("redo%02d.log", no))}, Next: noSCN, Status: "UNUSED"}
+		if g == 1 {
+			group.Status, group.Sequence, group.First, group.FirstAt = "CURRENT", 1, i.scn, now
+		}
+		i.ctl.Groups = append(i.ctl.Groups, group)
+	}
+	return t
+}
+
+// AddThread adds an instance to a RAC, whose redo begins now. It returns its number, for CommitOn.
+func (i *Instance) AddThread() (int, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.state != Open {
+		return 0, fault(1109, "database not open")
+	}
+	i.scn++
+	now := i.config.Now()
+	t := i.createThread(now)
+	t.Open = true
+	if err := i.log(t.No, change{SCN: i.scn, At: now.UnixNano(), Kind: nothing}); err != nil {
+		return 0, err
+	}
+	if err := i.flush(); err != nil {
+		return 0, err
+	}
+	return t.No, i.saveControl()
 }
 
 // createSpaces makes the tablespaces and their files.
@@ -393,6 +433,5 @@ func (i *Instance) AddFile(space, path string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	i.touch(f)
-	return path, i.flush()
+	return path, i.touch(f)
 }

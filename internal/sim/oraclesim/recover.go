@@ -244,14 +244,10 @@ func (i *Instance) fits(l *redoFile, path string, thread int, c *cursor) error {
 
 // applyCovered applies the changes that no other thread can precede. stopped: the moment was reached.
 func (i *Instance) applyCovered(r *recovery) (stopped bool, err error) {
-	horizon, until := uint64(noSCN), time.Time{}
+	horizon, passed := uint64(noSCN), true
 	for _, c := range r.threads {
-		if c.covered < horizon {
-			horizon = c.covered
-		}
-		if until.IsZero() || c.until.Before(until) {
-			until = c.until
-		}
+		horizon = min(horizon, c.covered)
+		passed = passed && !c.until.IsZero() && !c.until.Before(r.untilTime)
 	}
 	if r.untilSCN != 0 && horizon >= r.untilSCN {
 		return true, i.apply(r, r.untilSCN)
@@ -262,7 +258,7 @@ func (i *Instance) applyCovered(r *recovery) (stopped bool, err error) {
 				return true, i.apply(r, c.SCN)
 			}
 		}
-		if !until.IsZero() && !until.Before(r.untilTime) && horizon != noSCN {
+		if passed && horizon != noSCN {
 			return true, i.apply(r, horizon)
 		}
 	}

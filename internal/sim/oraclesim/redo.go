@@ -72,9 +72,25 @@ func (i *Instance) flush() error {
 			if err := i.switchLog(g.Thread); err != nil {
 				return err
 			}
+			if err := i.archivePending(""); err != nil && code(err) != 16038 { // a full area stops commits later
+				return err
+			}
 		}
 	}
+	if i.unsettled && i.state == Open {
+		i.unsettled = false
+		return i.settle()
+	}
 	return nil
+}
+
+// retire marks the logs that crash recovery no longer needs.
+func (i *Instance) retire() {
+	for _, g := range i.ctl.Groups {
+		if g.Status == "ACTIVE" && g.Next <= i.ctl.SCN && (g.Archived || i.ctl.LogMode != "ARCHIVELOG") {
+			g.Status = "INACTIVE"
+		}
+	}
 }
 
 // logHeader is block 1 of a group's log.
@@ -179,24 +195,25 @@ func readRedo(path string) (*redoFile, error) {
 
 func stamp(t time.Time) string { return t.Format("01/02/2006 15:04:05") }
 
-// switchLog closes the current log of a thread, begins the next and archives the closed one.
+// switchLog closes the current log of a thread and begins the next.
 func (i *Instance) switchLog(thread int) error {
 	if i.archiverStuck() {
 		return i.stuck()
 	}
-	old := i.ctl.currentGroup(thread)
-	next := i.freeGroup(thread)
-	if next == nil {
-		return fault(16014, "log %d sequence# %d not archived, no available destinations", old.No, old.Sequence)
+	if err := i.archivePending(""); err != nil {
+		return err
 	}
-	now := i.config.Now()
-	i.ctl.SCN = max(i.ctl.SCN, i.scn)
+	old, now := i.ctl.currentGroup(thread), i.config.Now()
 	i.scn++
 	old.Next, old.NextAt, old.Status = i.scn, now, "ACTIVE"
 	if err := i.writeLog(old); err != nil {
 		return err
 	}
 	delete(i.unflushed, old.No)
+	next, err := i.freeGroup(thread)
+	if err != nil {
+		return err
+	}
 	*next = logGroup{No: next.No, Thread: thread, Members: next.Members, Sequence: old.Sequence + 1, First: i.scn, Next: noSCN, FirstAt: now, Status: "CURRENT"}
 	for _, t := range i.ctl.Threads {
 		if t.No == thread {
@@ -213,19 +230,20 @@ func (i *Instance) switchLog(thread int) error {
 	return i.saveControl()
 }
 
-// freeGroup is a group of the thread whose log may be overwritten.
-func (i *Instance) freeGroup(thread int) *logGroup {
-	if i.ctl.LogMode == "ARCHIVELOG" {
-		if err := i.archivePending(""); err != nil {
-			return nil
+// freeGroup is a group of the thread whose log may be overwritten: all that it says is in data files. All but the last are archived.
+func (i *Instance) freeGroup(thread int) (*logGroup, error) {
+	for range 2 {
+		for _, g := range i.ctl.Groups {
+			if g.Thread == thread && (g.Status == "UNUSED" || g.Status == "INACTIVE") {
+				return g, nil
+			}
 		}
-	}
-	for _, g := range i.ctl.Groups {
-		if g.Thread == thread && g.Status != "CURRENT" {
-			return g
+		if err := i.writeFiles(); err != nil {
+			return nil, err
 		}
+		i.unsettled = true
 	}
-	return nil
+	return nil, fault(600, "internal error code, arguments: [no redo log group is free]")
 }
 
 // archivePending archives all closed logs that are not archived yet.
@@ -280,7 +298,8 @@ func (i *Instance) archive(g *logGroup, creator string) error {
 	if done == 0 {
 		return stack(fault(16038, "log %d sequence# %d cannot be archived", g.No, g.Sequence), fault(19504, "failed to create file"), fault(312, "online log %d thread %d: '%s'", g.No, g.Thread, g.Members[0]))
 	}
-	g.Archived, g.Status = true, "INACTIVE"
+	g.Archived = true
+	i.retire()
 	i.ctl.ArchivedChange = max(i.ctl.ArchivedChange, g.Next)
 	return nil
 }

@@ -108,6 +108,8 @@ func (i *Instance) open(resetlogs, readOnly bool) error {
 		return fault(1531, "a database already open by the instance")
 	case i.recovery != nil:
 		return fault(1156, "recovery or flashback in progress may need access to files")
+	case resetlogs && i.ctl.OpenResetlogs == "NOT ALLOWED":
+		return fault(1139, "RESETLOGS option only valid after an incomplete database recovery")
 	}
 	headers, err := i.headers()
 	if err != nil {
@@ -229,9 +231,6 @@ func (i *Instance) crashRecovery() error {
 
 // resetlogs begins a new incarnation after a recovery.
 func (i *Instance) resetlogs(headers map[int]header) error {
-	if i.ctl.OpenResetlogs == "NOT ALLOWED" {
-		return fault(1139, "RESETLOGS option only valid after an incomplete database recovery")
-	}
 	reached := i.ctl.RecoveredTo
 	for _, f := range i.ctl.Files {
 		if h, ok := headers[f.No]; ok {

@@ -80,11 +80,12 @@ func (i *Instance) add(thread int, t *tablespace, text string) error {
 		if !f.writable() {
 			return stack(fault(372, "file %d cannot be modified at this time", f.No), dataFileFault(f))
 		}
-		// Blocks 2 and the last belong to touch.
+		// The first two and the last two blocks belong to touch.
 		room := i.headerOf(i.ctl, f, 0).Payload()
-		start := i.random.IntN(f.Blocks - 3)
-		for k := range f.Blocks - 3 {
-			no := uint32(3 + (start+k)%(f.Blocks-3))
+		n := f.Blocks - 5
+		start := i.random.IntN(n)
+		for k := range n {
+			no := uint32(4 + (start+k)%n)
 			b, err := i.buffer(f, no)
 			if err != nil {
 				return err
@@ -116,15 +117,15 @@ func (i *Instance) change(thread int, f *dataFile, no uint32, b *block, c change
 }
 
 // apply brings a block from c.Prev to c.SCN, or to the image.
-func (b *block) apply(c change) {
+func (k *block) apply(c change) {
 	switch c.Kind {
 	case added:
-		b.records = append(slices.Clone(b.records), record{SCN: c.SCN, At: c.At, Text: c.Text})
-		b.scn, b.filler = c.SCN, c.SCN
+		k.records = append(slices.Clone(k.records), record{SCN: c.SCN, At: c.At, Text: c.Text})
+		k.scn, k.filler = c.SCN, c.SCN
 	case touched:
-		b.scn, b.filler = c.SCN, c.Filler
+		k.scn, k.filler = c.SCN, c.Filler
 	case imaged:
-		b.scn, b.records, b.filler = c.Prev, c.Image, c.Filler
+		k.scn, k.records, k.filler = c.Prev, c.Image, c.Filler
 	}
 }
 
@@ -210,10 +211,15 @@ func (i *Instance) writeBlock(f *dataFile, no uint32, half bool) error {
 	return nil
 }
 
-// touch changes block 2 and the last block of a file and leaves the write of both half-done, until the next settle. So an open file is never whole on disk.
+// touch changes a block at the start and one at the end of a file and leaves the write of both half-done, until the next settle. So an open file is never whole on disk. In backup mode these are other
+// blocks than outside it: whole images of the ones do not repair the others.
 func (i *Instance) touch(f *dataFile) error {
 	i.scn++
-	for _, no := range []uint32{2, uint32(f.Blocks)} {
+	two := []uint32{2, uint32(f.Blocks)}
+	if f.Begin != 0 {
+		two = []uint32{3, uint32(f.Blocks) - 1}
+	}
+	for _, no := range two {
 		b, err := i.buffer(f, no)
 		if err != nil {
 			return err
@@ -225,7 +231,7 @@ func (i *Instance) touch(f *dataFile) error {
 	if err := i.flush(); err != nil {
 		return err
 	}
-	for _, no := range []uint32{2, uint32(f.Blocks)} {
+	for _, no := range two {
 		if err := i.writeBlock(f, no, true); err != nil {
 			return err
 		}
@@ -266,6 +272,14 @@ func (i *Instance) checkpoint() error {
 	if err := i.flush(); err != nil {
 		return err
 	}
+	if err := i.writeFiles(); err != nil {
+		return err
+	}
+	return i.saveControl()
+}
+
+// writeFiles writes what memory has to all files; redo is there before.
+func (i *Instance) writeFiles() error {
 	for _, f := range i.ctl.Files {
 		if f.writable() {
 			if err := i.writeFile(f, blocks.Online); err != nil {
@@ -274,7 +288,8 @@ func (i *Instance) checkpoint() error {
 		}
 	}
 	i.ctl.SCN = i.scn
-	return i.saveControl()
+	i.retire()
+	return nil
 }
 
 // Checkpoint writes what memory has to the data files, as the database writer does now and then.
