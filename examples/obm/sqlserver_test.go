@@ -37,6 +37,7 @@ type sqlServer struct {
 	step  time.Duration
 	held  string        // a file that tells that a statement is held; "" when none is to be
 	free  chan struct{} // closed to let it go on
+	ended func()        // called when a BACKUP LOG has ended and the client does not know
 }
 
 // newSQLServer makes a server that is not started. folders maps its folders to those of this machine. Its clock moves on by step at each look.
@@ -73,6 +74,24 @@ func (s *sqlServer) pace(ctx context.Context, _ string, _ int) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+// Batch lets a test step in when the server has truncated a log.
+func (s *sqlServer) Batch(ctx context.Context, c *tds.Session, q tds.Query, a *tds.Answer) error {
+	err := s.Instance.Batch(ctx, c, q, a)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err == nil && s.ended != nil && strings.HasPrefix(q.Text, "BACKUP LOG") {
+		s.ended()
+	}
+	return err
+}
+
+// atLogEnd has f called after each BACKUP LOG from now on.
+func (s *sqlServer) atLogEnd(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = f
 }
 
 // hold stops the next statements in the middle, and says so by a file.
@@ -145,18 +164,20 @@ func startSQLServer(ts *testscript.TestScript, neg bool, args []string) {
 // serverDo is "server NAME VERB ARG...": act on a simulated SQL Server as its users and operators do.
 //
 //	create DB [MODEL]      a new database
-//	insert DB TEXT...      a record each
+//	insert DB TEXT...      a record each; "! server" when the database must refuse
 //	mark DB MARK TEXT      a record in a marked transaction
+//	marklsn MARK VAR       set a variable to the LSN of a mark
 //	drop DB                as if its disk had died
 //	corrupt DB             a page of it
 //	contents DB            write its records to the file rows
 //	moment VAR             set a variable to its clock
+//	address VAR            set a variable to its host and port
 //	exec STATEMENT         run a statement, as another tool does
 //	sqlcmd FILE            run a script
 //	hold, release          statements stop in the middle, the file NAME.held tells when; they go on
 //	kill, start            the network of the server
 func serverDo(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) < 2 {
+	if len(args) < 2 {
 		ts.Fatalf("usage: server NAME VERB ARG...")
 	}
 	s := ts.Value(sqlServers{}).(map[string]*sqlServer)[args[0]]
@@ -172,10 +193,16 @@ func serverDo(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(s.CreateDatabase(rest[0], mssqlsim.Model(rest[1])))
 	case "insert":
 		for _, text := range args[3:] {
-			ts.Check(s.Insert(rest[0], text))
+			if err := s.Insert(rest[0], text); (err != nil) != neg {
+				ts.Fatalf("insert %s: %v", text, err)
+			}
 		}
 	case "mark":
 		ts.Check(s.Mark(rest[0], rest[1], rest[2]))
+	case "marklsn":
+		lsn, err := s.markLSN(ts.Getenv(args[0]), rest[0])
+		ts.Check(err)
+		ts.Setenv(rest[1], lsn)
 	case "drop":
 		s.DropDatabase(rest[0])
 	case "corrupt":
@@ -186,6 +213,8 @@ func serverDo(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(os.WriteFile(ts.MkAbs("rows"), []byte(strings.Join(rows, " ")+"\n"), 0o600))
 	case "moment":
 		ts.Setenv(rest[0], s.now().Format(time.RFC3339Nano))
+	case "address":
+		ts.Setenv(rest[0], s.address)
 	case "exec":
 		ts.Check(s.run(ts.Getenv(args[0]), rest[0]))
 	case "sqlcmd":
@@ -222,6 +251,16 @@ func (s *sqlServer) run(dsn string, batches ...string) error {
 		}
 	}
 	return nil
+}
+
+// markLSN asks for the LSN of the transaction with a mark.
+func (s *sqlServer) markLSN(dsn, mark string) (lsn string, err error) {
+	db, err := sql.Open("sqlserver", dsn)
+	if err != nil {
+		return "", err
+	}
+	defer db.Close()
+	return lsn, db.QueryRow("SELECT lsn FROM msdb.dbo.logmarkhistory WHERE mark_name = '" + mark + "'").Scan(&lsn)
 }
 
 var (
