@@ -94,9 +94,15 @@ func (a *Agent) Jobs() []Job {
 	return jobs
 }
 
-// Backup runs one backup now. The record is returned in any case; the error is its Err: backup.ErrBusy when the job is taken, backup.ErrPartial when some items failed.
+// Backup is BackupWith without options.
 func (a *Agent) Backup(ctx context.Context, job string, kind backup.Kind) (Record, error) {
-	return a.byHand(ctx, job, task{action: ActionBackup, kind: kind, do: (*turn).backup})
+	return a.BackupWith(ctx, job, backup.BackupOptions{Kind: kind})
+}
+
+// BackupWith runs one backup now. The record is returned in any case; the error is its Err: backup.ErrBusy when the job is taken, backup.ErrPartial when some items failed,
+// backup.ErrOption when the application takes no such option. Promotion is for plain runs: one with options is made of the kind asked for.
+func (a *Agent) BackupWith(ctx context.Context, job string, o backup.BackupOptions) (Record, error) {
+	return a.byHand(ctx, job, task{action: ActionBackup, kind: o.Kind, options: o.Options, do: (*turn).backup})
 }
 
 // Verify checks stored backups of a job. Damage is an error that wraps backup.ErrCorrupt; the record carries the report.

@@ -28,7 +28,8 @@ func outcome(ctx context.Context, err error) Outcome {
 		return OutcomeCancelled
 	case errors.Is(err, backup.ErrBusy):
 		return OutcomeBusy
-	case errors.Is(err, backup.ErrRefused), errors.Is(err, backup.ErrExists), errors.Is(err, backup.ErrChainBroken), errors.Is(err, backup.ErrNoBackup):
+	case errors.Is(err, backup.ErrRefused), errors.Is(err, backup.ErrExists), errors.Is(err, backup.ErrChainBroken), errors.Is(err, backup.ErrNoBackup),
+		errors.Is(err, backup.ErrOption):
 		return OutcomeRefused
 	}
 	return OutcomeFailed

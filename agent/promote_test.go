@@ -265,3 +265,42 @@ func TestTheTargetHasVanished(t *testing.T) {
 		assert.Empty(t, g.backup(t, a, backup.Log).Warnings, "told once")
 	})
 }
+
+// takesTail is a source with an option that leaves a trace.
+type takesTail struct {
+	backup.Source
+	got *[]backup.Request
+}
+
+func (s takesTail) Describe() backup.Description {
+	d := s.Source.Describe()
+	d.Options = []string{"tail"}
+	return d
+}
+
+func (s takesTail) Backup(ctx context.Context, r backup.Request, st *backup.Stage) (backup.Result, error) {
+	*s.got = append(*s.got, r)
+	return s.Source.Backup(ctx, r, st)
+}
+
+func TestOptionsOfABackupByHand(t *testing.T) {
+	t.Parallel()
+	g := newRig()
+	var got []backup.Request
+	g.job.Open = func(context.Context) (backup.Source, error) { return takesTail{g.ledger.Source(nil), &got}, nil }
+	g.job.Promote.LinksAfter = 1
+	a := g.agent(t)
+	g.backup(t, a, backup.Full)
+	g.backup(t, a, backup.Log)
+	tail := map[string]string{"tail": "norecovery"}
+	r, err := a.BackupWith(t.Context(), "books", backup.BackupOptions{Kind: backup.Log, Options: tail})
+	require.NoError(t, err)
+	assert.Equal(t, backup.Log, r.Kind, "one with options is not promoted")
+	assert.Equal(t, tail, got[2].Options)
+	r, err = a.BackupWith(t.Context(), "books", backup.BackupOptions{Kind: backup.Log, Options: map[string]string{"tial": "x"}})
+	require.ErrorIs(t, err, backup.ErrOption)
+	assert.Equal(t, agent.OutcomeRefused, r.Outcome)
+	assert.Equal(t, "it takes tail", r.Hint)
+	require.Len(t, got, 3)
+	assert.Equal(t, backup.Full, g.backup(t, a, backup.Log).Kind, "a plain one is")
+}

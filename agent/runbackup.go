@@ -15,9 +15,9 @@ func (t *turn) backup(ctx context.Context) error {
 	return t.framed(ctx, "backup", t.job.Hooks.BeforeBackup, t.job.Hooks.AfterBackup, t.job.Hooks.BackupFailed, t.promote, t.ship)
 }
 
-// promote makes a full of a link that the history calls for.
+// promote makes a full of a link that the history calls for. Options belong to the kind they were given with.
 func (t *turn) promote(ctx context.Context) error {
-	if t.rec.Asked == backup.Full {
+	if t.rec.Asked == backup.Full || len(t.want.options) > 0 {
 		return nil
 	}
 	if _, err := backup.ParseKind(string(t.rec.Asked)); err != nil {
@@ -41,7 +41,7 @@ func (t *turn) ship(ctx context.Context) error {
 	if err := t.open(ctx, t.job.Open); err != nil {
 		return err
 	}
-	if d := t.src.Describe(); !slices.Contains(d.Kinds, t.rec.Kind) && slices.Contains(d.Kinds, backup.Full) {
+	if d := t.src.Describe(); len(t.want.options) == 0 && !slices.Contains(d.Kinds, t.rec.Kind) && slices.Contains(d.Kinds, backup.Full) {
 		t.rec.Reason = fmt.Sprintf("The application offers no %s backups.", t.rec.Kind)
 		t.rec.Kind = backup.Full
 	}
@@ -50,7 +50,7 @@ func (t *turn) ship(ctx context.Context) error {
 		return err
 	}
 	t.fresh = false
-	m, err := p.Backup(ctx, t.rec.Kind)
+	m, err := p.BackupWith(ctx, backup.BackupOptions{Kind: t.rec.Kind, Options: t.want.options})
 	if m == nil {
 		return err
 	}

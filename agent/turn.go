@@ -17,6 +17,7 @@ var errUnknownJob = errors.New("no job has that name")
 type task struct {
 	action    Action
 	kind      backup.Kind // of a backup
+	options   map[string]string
 	scheduled time.Time
 	caughtUp  bool
 	served    map[string]time.Time // the schedules it serves
@@ -31,11 +32,12 @@ func (t task) record(j *Job, now time.Time) Record {
 
 // turn is one action of a job under way.
 type turn struct {
-	a   *Agent
-	job *Job
-	mem *memory
-	log *slog.Logger
-	rec Record
+	a    *Agent
+	job  *Job
+	mem  *memory
+	log  *slog.Logger
+	want task
+	rec  Record
 
 	src   backup.Source // once opened
 	fresh bool          // the history in memory is as this turn left the target
@@ -43,7 +45,7 @@ type turn struct {
 
 // perform carries a task out. The caller holds the job and a slot.
 func (a *Agent) perform(ctx context.Context, job *Job, mem *memory, want task) Record {
-	t := &turn{a: a, job: job, mem: mem, log: a.o.Logger.With("job", job.Name, "action", want.action), rec: want.record(job, a.now())}
+	t := &turn{a: a, job: job, mem: mem, log: a.o.Logger.With("job", job.Name, "action", want.action), want: want, rec: want.record(job, a.now())}
 	mem.begin(want.action, t.rec.Started)
 	ctx = a.obs.begin(ctx, job, want.action, want.kind)
 	err := calmly(t.log, "the action", func() error { return want.do(t, ctx) })

@@ -4,29 +4,43 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/quiesce-go/quiesce/internal/filelock"
 )
 
-// Backup makes one run: it takes the job's lease, sees to what a dead run left, asks the source for a backup of the given kind, ships it and
-// seals it with a manifest.
+// BackupOptions are the choices of one backup.
+type BackupOptions struct { //nolint:revive // beside RestoreOptions and VerifyOptions
+	Kind Kind
+	// Options are agent-specific switches of this run. They are recorded in the manifest and must not be secret.
+	Options map[string]string
+}
+
+// Backup is BackupWith without options.
+func (p *Pipeline) Backup(ctx context.Context, kind Kind) (*Manifest, error) {
+	return p.BackupWith(ctx, BackupOptions{Kind: kind})
+}
+
+// BackupWith makes one run: it takes the job's lease, sees to what a dead run left, asks the source for a backup of the given kind, ships it and
+// seals it with a manifest. A kind or an option that the source does not take is refused before anything is touched; for an option the error wraps ErrOption.
 //
 // It returns the manifest of the new backup. When some items failed the manifest comes with an error that wraps ErrPartial. When a full was
-// asked for and an interrupted full could be completed from its stage, that one is returned. A run that failed after the source was done keeps its stage, and the next Backup continues from it.
-func (p *Pipeline) Backup(ctx context.Context, kind Kind) (*Manifest, error) {
+// asked for and an interrupted full of the same options could be completed from its stage, that one is returned. A run that failed after the source was done keeps its stage, and the next Backup continues from it.
+func (p *Pipeline) BackupWith(ctx context.Context, o BackupOptions) (*Manifest, error) {
 	if p.cfg.Source == nil {
 		return nil, p.fail("back up", "", errors.New("the pipeline has no source"))
 	}
-	if !slices.Contains(p.cfg.Source.Describe().Kinds, kind) {
-		return nil, p.fail("back up", "", fmt.Errorf("kind %q: the source offers %v", kind, p.cfg.Source.Describe().Kinds))
+	if err := o.check(p.cfg.Source.Describe()); err != nil {
+		return nil, p.fail("back up", "", err)
 	}
 	id := NewID(p.cfg.Now(), "")
-	p.emit(RunStarted{Job: p.cfg.Job, ID: id, Kind: kind})
-	p.log.Info("run started", "id", id, "kind", kind)
-	m, err := p.backup(ctx, id, kind)
+	p.emit(RunStarted{Job: p.cfg.Job, ID: id, Kind: o.Kind})
+	p.log.Info("run started", "id", id, "kind", o.Kind)
+	m, err := p.backup(ctx, id, o)
 	if err != nil {
 		err = p.fail("back up", id, err)
 	} else {
@@ -35,6 +49,24 @@ func (p *Pipeline) Backup(ctx context.Context, kind Kind) (*Manifest, error) {
 	p.logEnd(id, m, err)
 	p.emit(RunFinished{Job: p.cfg.Job, ID: id, Manifest: m, Err: err})
 	return m, err
+}
+
+// check reports what the source does not take.
+func (o BackupOptions) check(d Description) error {
+	if !slices.Contains(d.Kinds, o.Kind) {
+		return fmt.Errorf("kind %q: the source offers %v", o.Kind, d.Kinds)
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.Options)) {
+		if slices.Contains(d.Options, name) {
+			continue
+		}
+		advice := "it takes no options for a backup"
+		if len(d.Options) > 0 {
+			advice = "it takes " + strings.Join(d.Options, ", ")
+		}
+		return &Error{Op: "back up", App: d.Application, Instance: d.Instance, Err: fmt.Errorf("%w %q", ErrOption, name), Advice: advice}
+	}
+	return nil
 }
 
 func (p *Pipeline) logEnd(id ID, m *Manifest, err error) {
@@ -58,7 +90,7 @@ type session struct {
 	history History
 }
 
-func (p *Pipeline) backup(ctx context.Context, id ID, kind Kind) (m *Manifest, err error) {
+func (p *Pipeline) backup(ctx context.Context, id ID, o BackupOptions) (m *Manifest, err error) {
 	p.emit(PhaseStarted{Job: p.cfg.Job, ID: id, Phase: PhaseLease})
 	stages, err := p.leftovers(ctx)
 	if err != nil {
@@ -73,7 +105,7 @@ func (p *Pipeline) backup(ctx context.Context, id ID, kind Kind) (m *Manifest, e
 	}
 	err = p.hold(ctx, []ID{id}, stages, func(ctx context.Context, s *session, orphans []ID) error {
 		s.id = id
-		m, err = s.backup(ctx, kind, stages, orphans)
+		m, err = s.backup(ctx, o, stages, orphans)
 		return err
 	})
 	return m, err
@@ -117,7 +149,7 @@ func (s *session) enter(ph Phase) {
 }
 
 // backup is the body of a run under the lease.
-func (s *session) backup(ctx context.Context, kind Kind, stages leftovers, orphans []ID) (*Manifest, error) {
+func (s *session) backup(ctx context.Context, o BackupOptions, stages leftovers, orphans []ID) (*Manifest, error) {
 	s.enter(PhaseHistory)
 	h, tombstones, err := s.p.readHistory(ctx)
 	if err != nil {
@@ -134,19 +166,19 @@ func (s *session) backup(ctx context.Context, kind Kind, stages leftovers, orpha
 			return nil, fmt.Errorf("end what an earlier run left in the application: %w", err)
 		}
 	}
-	if resumed != nil && resumed.Kind == Full && kind == Full {
+	if resumed != nil && resumed.Kind == Full && o.Kind == Full && maps.Equal(resumed.Options, o.Options) {
 		s.remains = slices.DeleteFunc(s.remains, func(id ID) bool { return id == s.id })
 		return resumed, nil
 	}
-	return s.fresh(ctx, kind)
+	return s.fresh(ctx, o)
 }
 
 // fresh makes a new backup.
-func (s *session) fresh(ctx context.Context, kind Kind) (*Manifest, error) {
+func (s *session) fresh(ctx context.Context, o BackupOptions) (*Manifest, error) {
 	if err := s.renumber(ctx); err != nil {
 		return nil, err
 	}
-	r, err := s.prepare(ctx, kind)
+	r, err := s.prepare(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -174,7 +206,7 @@ func (s *session) forget(id ID) {
 }
 
 // prepare checks whether the run can succeed, makes its stage and its journal.
-func (s *session) prepare(ctx context.Context, kind Kind) (r *run, err error) {
+func (s *session) prepare(ctx context.Context, o BackupOptions) (r *run, err error) {
 	s.enter(PhasePreflight)
 	var dir StageDir
 	if s.p.cfg.Stager != nil {
@@ -183,12 +215,15 @@ func (s *session) prepare(ctx context.Context, kind Kind) (r *run, err error) {
 			return nil, err
 		}
 	}
-	r = newRun(s.p, s.id, kind, dir)
+	r = newRun(s.p, s.id, o, dir)
 	err = s.preflight(ctx, r)
 	if err == nil && r.staged() {
 		if r.lock, err = takeLock(ctx, dir); err == nil {
-			r.journal, err = createJournal(dir.Path, runRecord{ID: s.id, Job: s.p.cfg.Job, Kind: kind, Token: s.lease.rec.Token,
-				Started: r.started, PartSize: int64(r.partSize), Suffix: s.p.vault.suffix, Boot: bootID()})
+			r.journal, err = createJournal(dir.Path, runRecord{ID: s.id, Job: s.p.cfg.Job, Kind: o.Kind, Options: o.Options, Token: s.lease.rec.Token,
+				Started: r.started, PartSize: int64(r.partSize), Suffix: s.p.vault.suffix, Boot: bootID(), App: s.p.app()})
+			if err == nil && r.salvage {
+				err = errors.Join(r.journal.sync(), syncStageDir(dir.Path))
+			}
 		}
 	}
 	if err != nil {
@@ -245,7 +280,7 @@ func (s *session) preflight(ctx context.Context, r *run) error {
 }
 
 func (s *session) request(r *run) Request {
-	return Request{ID: r.id, Job: s.p.cfg.Job, Kind: r.kind, Anchors: s.history.Anchors(), Log: s.p.log.With("id", r.id)}
+	return Request{ID: r.id, Job: s.p.cfg.Job, Kind: r.kind, Options: maps.Clone(r.options), Anchors: s.history.Anchors(), Log: s.p.log.With("id", r.id)}
 }
 
 // perform asks the source, ships and seals. It ends the source's pending action one way or the other.
@@ -267,6 +302,10 @@ func (s *session) perform(ctx context.Context, r *run) (*Manifest, error) {
 	}
 	if err != nil {
 		err = firstCause(runCtx, r, err)
+		if r.worthSalvaging() {
+			r.ship.abandon(err)
+			return nil, errors.Join(err, s.suspend(ctx, r, res.Pending, "what the application delivered stays in the stage; the next run saves what is whole"))
+		}
 		return nil, errors.Join(err, s.undo(ctx, r, res.Pending, err))
 	}
 	result := resultRecord{Items: res.Items, Meta: res.Meta, Warnings: res.Warnings}
@@ -275,7 +314,7 @@ func (s *session) perform(ctx context.Context, r *run) (*Manifest, error) {
 	}
 	m, err := s.complete(runCtx, r, result, true)
 	if err != nil {
-		return nil, errors.Join(err, s.suspend(ctx, r, res.Pending))
+		return nil, errors.Join(err, s.suspend(ctx, r, res.Pending, "all data is in the stage; the next run sends the rest"))
 	}
 	s.commit(ctx, r, m, res.Pending)
 	return m, nil
@@ -356,8 +395,8 @@ func (s *session) clear(ctx context.Context, id ID) error {
 	return s.deleteRun(ctx, id)
 }
 
-// suspend ends a run whose source was done but which could not be sealed. With a stage it stays for the next run to complete.
-func (s *session) suspend(ctx context.Context, r *run, pending Pending) error {
+// suspend ends a run that could not be sealed but whose stage the next run can complete, or salvage; hope says which.
+func (s *session) suspend(ctx context.Context, r *run, pending Pending, hope string) error {
 	if !r.staged() {
 		return s.undo(ctx, r, pending, ErrNoBackup)
 	}
@@ -368,7 +407,7 @@ func (s *session) suspend(ctx context.Context, r *run, pending Pending) error {
 		errs = append(errs, pending.Abort(clean))
 	}
 	errs = append(errs, r.journal.close(), r.lock.Release())
-	s.p.warn(r.id, "all data is in the stage; the next run sends the rest")
+	s.p.warn(r.id, "%s", hope)
 	return errors.Join(errs...)
 }
 

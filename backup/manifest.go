@@ -14,10 +14,12 @@ type Manifest struct {
 	Application string `json:"application"`
 	Instance    string `json:"instance"`
 	// Kind is the kind the run was asked for; what each item became stands in Items.
-	Kind     Kind      `json:"kind"`
-	Started  time.Time `json:"started"`  // our clock, for display only
-	Finished time.Time `json:"finished"` // our clock, for display only
-	Items    []Item    `json:"items"`
+	Kind Kind `json:"kind"`
+	// Options are those the run was asked with, as the agent documents them.
+	Options  map[string]string `json:"options,omitempty"`
+	Started  time.Time         `json:"started"`  // our clock, for display only
+	Finished time.Time         `json:"finished"` // our clock, for display only
+	Items    []Item            `json:"items"`
 
 	Artifacts   int   `json:"artifacts"`
 	Parts       int   `json:"parts"`

@@ -27,6 +27,7 @@ type RestoreSet struct {
 
 	mu      sync.Mutex
 	fetched map[string]*fetch
+	notes   map[string]string
 }
 
 // RestoreStep is one step of a plan with the manifest it comes from.
@@ -47,6 +48,9 @@ func (s *RestoreStep) Find(name string) (Entry, bool) {
 	return Entry{}, false
 }
 
+// Path is where Pipeline.Fetch, and restore --files of the command line, write the artifact: <id>/<key>, relative to their directory, with slashes.
+func (s *RestoreStep) Path(e Entry) string { return path.Join(string(s.ID), e.Key) }
+
 // Steps yields the steps in the order they must be applied.
 func (set *RestoreSet) Steps() iter.Seq2[int, *RestoreStep] { return slices.All(set.steps) }
 
@@ -61,6 +65,19 @@ func (set *RestoreSet) ItemDone() { set.meter.itemsDone.Add(1) }
 
 // Moved tells that the application is at work though no byte passes, so that the restore does not count as stalled.
 func (set *RestoreSet) Moved() { set.meter.touch() }
+
+// Warn tells the operator something that is no failure, such as an item that was left out and how to bring it back.
+func (set *RestoreSet) Warn(text string) { set.p.warn(set.meter.id, "%s", text) }
+
+// Note keeps a fact of a rehearsal for its proof: what was checked, what came out. It must not be secret. Other work with a set forgets it.
+func (set *RestoreSet) Note(key, value string) {
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	if set.notes == nil {
+		set.notes = make(map[string]string)
+	}
+	set.notes[key] = value
+}
 
 // newRestoreSet reads the entries of the backups a plan needs.
 func (p *Pipeline) newRestoreSet(ctx context.Context, steps []PlanStep, dir StageDir, m *meter) (*RestoreSet, error) {
@@ -206,7 +223,7 @@ func (set *RestoreSet) Fetch(ctx context.Context, s *RestoreStep, e Entry) (Fetc
 	if set.dir.Path == "" {
 		return FetchedFile{}, &Error{Op: "fetch to a file", ID: s.ID, Artifact: e.Name, Err: ErrNoPath, Advice: "give the job a stage directory"}
 	}
-	rel := path.Join(string(s.ID), e.Key)
+	rel := s.Path(e)
 	set.mu.Lock()
 	f, ok := set.fetched[rel]
 	if !ok {
@@ -231,7 +248,7 @@ func (set *RestoreSet) Fetch(ctx context.Context, s *RestoreStep, e Entry) (Fetc
 
 // Drop removes a fetched file before the restore ends.
 func (set *RestoreSet) Drop(s *RestoreStep, e Entry) error {
-	rel := path.Join(string(s.ID), e.Key)
+	rel := s.Path(e)
 	set.mu.Lock()
 	f, ok := set.fetched[rel]
 	delete(set.fetched, rel)

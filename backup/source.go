@@ -2,12 +2,13 @@ package backup
 
 import (
 	"context"
+	"io"
 	"log/slog"
 )
 
 // A Source is one instance of an application that can be backed up. It is the only interface an agent must implement; every further
-// ability is an interface with one method, found by a type assertion: Restorer, Verifier, Rehearser, Checker,
-// Estimator, Recoverer.
+// ability is an interface with one method, found by a type assertion: Restorer, Scripter, Locator, Verifier, Rehearser,
+// Checker, Estimator, Recoverer, Salvager.
 type Source interface {
 	// Describe tells what this is. It is constant and does no I/O.
 	Describe() Description
@@ -27,6 +28,11 @@ type Description struct {
 	Kinds       []Kind // the kinds Backup can be asked for
 	// PointInTime says that log links let a restore stop at any moment.
 	PointInTime bool
+	// Positions says that restores, rehearsals and scripts stop at PlanStep.UntilPosition on the side that Target.After says. Without it the
+	// pipeline refuses targets with a position.
+	Positions bool
+	// Options are the names Backup takes in Request.Options, as the agent documents them. The pipeline refuses others before it asks the source anything.
+	Options []string
 }
 
 // Request is one run as the pipeline asks for it.
@@ -34,6 +40,8 @@ type Request struct {
 	ID   ID
 	Job  string
 	Kind Kind
+	// Options are agent-specific switches of this run; only names of Description.Options. The agent refuses values it cannot use with ErrOption.
+	Options map[string]string
 	// Anchors holds, per item, the backups a new link can build on. An item without an anchor can only be a full.
 	Anchors map[string]Anchor
 	// Log receives the agent's own account of the run. Never nil.
@@ -72,7 +80,7 @@ type Result struct {
 // own. Both are idempotent. Abort must leave what is already staged usable: a run that lost the network is completed from its stage later.
 // When the process dies in between, neither is called, and the Source's Recoverer ends what was left.
 type Pending interface {
-	// Commit is called after m is durable at the target. Only here may log be truncated. An error is
+	// Commit is called after m is durable at the target. Only here may log be truncated; an application that does so by itself needs a Salvager. An error is
 	// reported as a warning of the run: the backup itself is good.
 	Commit(ctx context.Context, m *Manifest) error
 	// Abort ends the session without truncating anything.
@@ -92,15 +100,34 @@ type RestoreRequest struct {
 	Target Target
 	// Overwrite allows existing data to be replaced.
 	Overwrite bool
-	// Options are agent-specific switches, as documented by the agent; an agent refuses those it does not know.
+	// Options are agent-specific switches, as documented by the agent; an agent refuses those it does not know with ErrOption.
 	Options map[string]string
 	// Log receives the agent's own account. Never nil.
 	Log *slog.Logger
 }
 
-// Verifier understands the content of its artifacts and can tell whether they are whole, without a server. It earns ProofFormat.
+// Scripter writes a restore down for people.
+type Scripter interface {
+	// Script writes the commands with which the steps of set are applied by the application's own tools, in the language of these and
+	// with what a person must know as comments. It changes nothing anywhere and refuses options as Restore does.
+	//
+	// The script stands for itself: it takes the artifacts for files as Pipeline.Fetch lays them out, each at RestoreStep.Path below a directory. Which
+	// directory, as the server sees it, is an option of the agent, named files by custom. set has no directory of its own: Open reads an artifact, Fetch fails with ErrNoPath.
+	Script(ctx context.Context, r RestoreRequest, set *RestoreSet, w io.Writer) error
+}
+
+// Locator knows the places in its log that users of the application have names for.
+type Locator interface {
+	// Locate returns the target for where, such as "lsn:36000000012800001" or "mark:before upgrade", in the log of an item; the agent documents the forms. It sets Position, and
+	// Stream and After as the place wants, or Time or ID when one of these is the place. It may look at h, the job's history, and touches nothing.
+	// What has no form it knows is an error that wraps ErrOption; a place that does not exist one that wraps ErrNoBackup.
+	Locate(ctx context.Context, h History, item, where string) (Target, error)
+}
+
+// Verifier understands the content of its artifacts and can tell whether they are whole, without a server where their format allows it. It earns ProofFormat.
 type Verifier interface {
-	// Verify reads the artifacts of set and returns an error that wraps ErrCorrupt and names what is wrong.
+	// Verify reads the artifacts of set and returns an error that wraps ErrCorrupt and names what is wrong. Any other error says that nothing is known: what
+	// only a server can read needs one, and a job with a Stager, so that RestoreSet.Fetch has a place.
 	Verify(ctx context.Context, set *RestoreSet) error
 }
 

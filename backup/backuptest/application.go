@@ -25,6 +25,12 @@ type Application interface {
 // NewApplication makes an Application with at least two items where the agent knows several, and a few hundred KiB of content if that is cheap.
 type NewApplication func() (Application, error)
 
+// Positioned is an Application that knows where in its log every item stands.
+type Positioned interface {
+	// Positions is, per item with a log, the position of its state now, in the form the agent gives to Item.End.
+	Positions(ctx context.Context) (map[string]backup.Position, error)
+}
+
 // Clocked is an Application that tells its own time.
 type Clocked interface {
 	// Now returns a moment of the application's clock at which the content is as it is now: earlier changes bear an earlier
@@ -77,4 +83,11 @@ type Crowded interface {
 type Rehearsing interface {
 	// Scratch is the place, in the form the agent's Rehearse documents. Afterwards Residue tells what was left in it.
 	Scratch(ctx context.Context) (scratch string, residue func(ctx context.Context) error, err error)
+}
+
+// SelfTruncating is an Application that gives its log up when a backup of it ends, as SQL Server does, and not when the agent says that it is safe.
+// Its agent must be a backup.Salvager.
+type SelfTruncating interface {
+	// AtTruncation makes the application call fn each time it has given up log in this way, if possible before the agent has its answer. Nil ends that.
+	AtTruncation(fn func())
 }

@@ -31,9 +31,21 @@ func NewLedgerApplication(o *LedgerOptions, so *LedgerSourceOptions) NewApplicat
 		if err := a.l.Attach(opts.Databases[0], file); err != nil {
 			return nil, errors.Join(err, a.Close())
 		}
+		if opts.TruncatesItself {
+			return &selfTruncatingApp{a}, nil
+		}
 		return a, nil
 	}
 }
+
+// selfTruncatingApp is a Ledger with TruncatesItself as an Application.
+type selfTruncatingApp struct{ *ledgerApp }
+
+func (a *selfTruncatingApp) Source() backup.Source { return a.l.SalvagingSource(a.so) }
+
+func (a *selfTruncatingApp) AtTruncation(fn func()) { a.l.AtTruncation(fn) }
+
+var _ SelfTruncating = (*selfTruncatingApp)(nil)
 
 // ledgerApp is a Ledger as an Application.
 type ledgerApp struct {
@@ -67,6 +79,18 @@ func (a *ledgerApp) Quiesced(context.Context) error {
 func (a *ledgerApp) Close() error { return os.RemoveAll(a.dir) }
 
 func (a *ledgerApp) Now(context.Context) (time.Time, error) { return a.l.Now(), nil }
+
+func (a *ledgerApp) Positions(context.Context) (map[string]backup.Position, error) {
+	a.l.mu.Lock()
+	defer a.l.mu.Unlock()
+	at := map[string]backup.Position{}
+	for _, name := range a.l.state.names() {
+		if s, ok := a.l.state.stream(name); ok {
+			at[name] = s.position(a.l.state.Seq)
+		}
+	}
+	return at, nil
+}
 
 func (a *ledgerApp) Truncations(context.Context) (int, error) { return a.l.Truncations(), nil }
 
@@ -131,6 +155,7 @@ func (a *ledgerApp) Scratch(context.Context) (string, func(context.Context) erro
 var _ interface {
 	Application
 	Clocked
+	Positioned
 	Truncating
 	Secretive
 	Growing

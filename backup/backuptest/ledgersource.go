@@ -62,6 +62,7 @@ func (s *LedgerSource) Describe() backup.Description {
 		Instance:    s.l.o.Instance,
 		Kinds:       []backup.Kind{backup.Full, backup.Differential, backup.Log},
 		PointInTime: true,
+		Positions:   true,
 	}
 }
 
@@ -147,7 +148,7 @@ func (p *ledgerPending) Abort(ctx context.Context) error {
 // finish truncates what m holds and ends the session.
 func (c *ledgerConn) finish(ctx context.Context, owner string, session int, m *backup.Manifest) error {
 	for _, it := range m.Items {
-		if it.Failed() || it.Kind != backup.Log {
+		if c.l.o.TruncatesItself || it.Failed() || it.Kind != backup.Log {
 			continue
 		}
 		db := it.Name
@@ -180,6 +181,7 @@ func (s *LedgerSource) error(op string, id backup.ID, err error) error {
 var _ interface {
 	backup.Source
 	backup.Restorer
+	backup.Locator
 	backup.Verifier
 	backup.Rehearser
 	backup.Checker

@@ -125,6 +125,9 @@ func wrongWith(mistake func(l *Ledger) func(*wrongSource)) NewApplication {
 // wrongApplications holds, for every rule, an agent that breaks it.
 func wrongApplications() map[string]NewApplication {
 	all := map[string]NewApplication{"agents-do-not-share": sharingApplications()}
+	for name, mistake := range wrongSalvages() {
+		all[name] = wrongSalvageWith(mistake)
+	}
 	for _, group := range []map[string]func(*Ledger) func(*wrongSource){
 		wrongDescriptions(), wrongChains(), wrongSafety(), wrongPendings(), wrongRecords(), wrongRestores(),
 	} {
@@ -245,6 +248,16 @@ func wrongChains() map[string]func(*Ledger) func(*wrongSource) {
 				w.restore = func(ctx context.Context, r backup.RestoreRequest, set *backup.RestoreSet) error {
 					for _, s := range set.Steps() {
 						s.Until = time.Time{}
+					}
+					return w.LedgerSource.Restore(ctx, r, set)
+				}
+			}
+		},
+		"log-chain-restores-to-a-position": func(*Ledger) func(*wrongSource) {
+			return func(w *wrongSource) {
+				w.restore = func(ctx context.Context, r backup.RestoreRequest, set *backup.RestoreSet) error {
+					for _, s := range set.Steps() {
+						s.UntilPosition = ""
 					}
 					return w.LedgerSource.Restore(ctx, r, set)
 				}

@@ -13,12 +13,13 @@ import (
 
 func (in *invocation) backup() *cobra.Command {
 	var kind string
+	var options []string
 	cmd := &cobra.Command{
 		Use:   "backup JOB",
 		Short: "one backup now",
 		Long: `Take one backup now, with the job's hooks and, when it was proven, its retention. A log or differential without anything to build on
 becomes a full, and the record says why. Exit code 3 means that some items failed; the backup is good for the others.`,
-		Example:           in.examples("backup shop", "backup shop --kind log", "backup shop --json | jq -r .id"),
+		Example:           in.examples("backup shop", "backup shop --kind log", "backup shop --option copy_only=true", "backup shop --json | jq -r .id"),
 		Args:              in.args(cobra.ExactArgs(1)),
 		ValidArgsFunction: in.jobNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -26,12 +27,17 @@ becomes a full, and the record says why. Exit code 3 means that some items faile
 			if err != nil {
 				return usagef("--kind takes full, differential or log", "%w", err)
 			}
+			o, err := pairs(options)
+			if err != nil {
+				return err
+			}
 			return in.act(cmd.Context(), args[0], func(ctx context.Context, a *agent.Agent, j agent.Job) (agent.Record, error) {
-				return a.Backup(ctx, j.Name, k)
+				return a.BackupWith(ctx, j.Name, backup.BackupOptions{Kind: k, Options: o})
 			})
 		},
 	}
 	cmd.Flags().StringVar(&kind, "kind", string(backup.Full), "full, differential or log")
+	cmd.Flags().StringArrayVar(&options, "option", nil, "a switch of the application's agent, `name=value`; may be repeated")
 	completeFlag(cmd, "kind", words(string(backup.Full), string(backup.Differential), string(backup.Log)))
 	return cmd
 }

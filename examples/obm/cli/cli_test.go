@@ -41,6 +41,8 @@ func TestExitCodes(t *testing.T) {
 		{wrapped(backup.ErrCorrupt), exitFailed},
 		{usage(errors.New("x")), exitUsage},
 		{wrapped(usagef("y", "x")), exitUsage},
+		{wrapped(backup.ErrOption), exitUsage},
+		{&outcomeError{agent.OutcomeRefused, wrapped(backup.ErrOption)}, exitUsage},
 		{wrapped(backup.ErrPartial), exitPartial},
 		{&backup.ItemErrors{Total: 2, Failed: []backup.ItemError{{Item: "a", Err: backup.ErrCorrupt}}}, exitPartial},
 		{wrapped(backup.ErrRefused), exitRefused},

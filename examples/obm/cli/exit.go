@@ -62,7 +62,7 @@ func exitCode(err error) int {
 	switch {
 	case err == nil:
 		return exitDone
-	case errors.As(err, new(*usageError)):
+	case errors.As(err, new(*usageError)), errors.Is(err, backup.ErrOption):
 		return exitUsage
 	case outcome == agent.OutcomeBusy, errors.Is(err, backup.ErrBusy):
 		return exitBusy

@@ -1,0 +1,66 @@
+// Package mssql backs up the databases of a SQL Server instance as .bak and .trn files that any SQL Server can restore, with or without this module.
+//
+// # Words
+//
+// An item is a database, by its name. A full stands alone, a differential holds what changed since the full that is its base, and a log holds the transaction log since the
+// last log backup. An LSN is a place in that log. A family is the identity of a database for ever, whatever it is called; a recovery fork is one course of
+// its history: a restore to an earlier point begins another. A chain is a full with what continues it without a gap. A backup set is what one
+// BACKUP statement wrote; it may be spread over stripes, files that are written at once. A copy-only backup changes nothing in the database's chain. The tail is the
+// last log of a database that is about to be restored.
+//
+// # One run
+//
+//	list the databases; leave out tempdb, snapshots and what Options excludes
+//	decide for each what to take: compare the server's family, fork, log and differential base with the last record at the target
+//	for several databases at a time, the largest first:
+//	    reserve a file per stripe in the stage; read the server's clock
+//	    BACKUP ... WITH FORMAT, INIT, SKIP, CHECKSUM, STATS, and COMPRESSION where the edition has it
+//	    RESTORE HEADERONLY, LABELONLY and FILELISTONLY of what was written: is it the backup that was meant, and does it continue the chain?
+//	    RESTORE VERIFYONLY where nobody else can check the file: compressed, encrypted, or without checksums
+//	    keep the files; record the header as the checkpoint from which the next run goes on
+//
+// # What is taken
+//
+// Asked for a full, each database gives a full. Asked for a differential, it gives one when the base on the server is the newest full at the target. Asked
+// for a log, it gives one when the log goes on where the target's ends. Otherwise the smallest backup that mends the chain is taken, and the item's reason says why: master gives
+// fulls only; a database in SIMPLE gives a differential in a log run; a database that is new, was switched from SIMPLE, was restored, or
+// was replaced by another of its name gives a differential where the base is at the target and a full where it is not; and so does one of which
+// another tool took a log or a full. That tool's backup is named when msdb knows it.
+//
+// A database that is OFFLINE, RESTORING or in standby is left out with a warning, or fails when it was asked for by its name. Other states fail. No failure of one
+// database keeps the others from being backed up.
+//
+// In an availability group each replica asks sys.fn_hadr_backup_is_preferred_replica, so that the same schedule, with one job at one target, may run on all of them: the lease lets one work at a time,
+// the shared history tells each where the log goes on, and what is left to another replica stands in Meta as left_to_another_replica. A secondary takes logs,
+// and copy-only fulls where data are asked for; logs continue those, differentials do not.
+//
+// # Options of one run
+//
+// copy_only=true, tail=norecovery|no_truncate|continue_after_error (with the kind log and the databases named), databases=patterns separated by commas.
+//
+// # What is guaranteed
+//
+// What is recorded as a link continues the chain by the header of the file itself, not by what was decided before it was written. Windows are dated by the
+// server's clock: a log reaches to the moment just before its BACKUP began, since all that was committed before is in it. When another tool takes a log between the decision and
+// our own log backup, ours is kept as an artifact beside the differential or full that then follows, because the server has truncated it; no restore of the job uses it.
+//
+// When a run fails or is cancelled, the statement is stopped and half-written files are removed, but for logs that may be whole; no backup that failed changes a chain. A tail WITH NORECOVERY that could not be kept is undone: the
+// database is brought online again.
+//
+// # What is not
+//
+// SQL Server truncates the log at the end of BACKUP LOG by itself, before anything is offsite. From then on the file in the stage is the only copy, until it
+// is at the target. It is not removed when the run fails or dies: the next run on the machine asks Salvage, which reads what committed files say of themselves and has the server read
+// and verify a log file that was not committed, and what is whole is brought to the target. If the stage is lost too, the next run sees from the LSNs that the log went on without the
+// target and takes a differential or a full, and the times between are lost. Use a stage that survives what the database's own disk would not.
+//
+// A restore needs the certificates and keys of encrypted databases and backups. They are named in a warning unless an export is known; they are never part of
+// a backup. Logins, jobs and linked servers are in master and msdb; settings outside the databases, such as startup parameters, are in no backup.
+//
+// The server writes the files by itself, so it needs a folder that both sides see (Stager). Streaming is refused.
+//
+// # Rights
+//
+// sysadmin, or db_backupoperator in every database with CREATE ANY DATABASE for reading headers, VIEW SERVER STATE for sizes and VIEW ANY DEFINITION for the state of the chains. Written for
+// SQL Server 2008 and later; Azure SQL Database has no BACKUP.
+package mssql
