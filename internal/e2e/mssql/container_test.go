@@ -23,7 +23,6 @@ const saPassword = "Quiesce-1-test"
 // stageInContainer is where the container sees the folder that it shares with the test.
 const stageInContainer = "/stage"
 
-
 // startContainer pulls and starts an image. Without a container engine, without a registry, or when the licence was not accepted, the test is skipped with that reason.
 func startContainer(t *testing.T, image string) server {
 	t.Helper()
@@ -82,4 +81,3 @@ func sharedFolder(t *testing.T) string {
 	}
 	return dir
 }
-

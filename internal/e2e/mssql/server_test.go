@@ -56,27 +56,42 @@ func joinRemote(remote string, elements ...string) string {
 
 func quoted(name string) string { return "[" + strings.ReplaceAll(name, "]", "]]") + "]" }
 
-// each runs a test against every kind of server.
-func each(t *testing.T, test func(t *testing.T, s server)) {
+// all runs every scenario on a server: the same one, or a fresh one each.
+func all(t *testing.T, start func(t *testing.T) server) {
 	t.Helper()
-	t.Run("simulator", func(t *testing.T) { test(t, startSimulator(t)) })
-	for _, image := range images {
-		t.Run(filepath.Base(image), func(t *testing.T) { test(t, startContainer(t, image)) })
+	for _, sc := range scenarios {
+		t.Run(sc.name, func(t *testing.T) { sc.run(t, start(t)) })
 	}
-	t.Run("server of one's own", func(t *testing.T) {
-		dsn := os.Getenv("QUIESCE_MSSQL_DSN")
-		if dsn == "" {
-			t.Skip("QUIESCE_MSSQL_DSN names no server")
-		}
-		local, remote := os.Getenv("QUIESCE_MSSQL_STAGE"), os.Getenv("QUIESCE_MSSQL_SERVER_STAGE")
-		if local == "" {
-			t.Fatal("QUIESCE_MSSQL_STAGE must name the folder shared with the server of QUIESCE_MSSQL_DSN")
-		}
-		if remote == "" {
-			remote = local
-		}
-		test(t, openGenuine(t, dsn, local, remote))
-	})
+}
+
+func TestSimulator(t *testing.T) {
+	all(t, func(t *testing.T) server { return startSimulator(t) })
+}
+
+func TestContainers(t *testing.T) {
+	for _, image := range images {
+		t.Run(filepath.Base(image), func(t *testing.T) {
+			s := startContainer(t, image)
+			all(t, func(*testing.T) server { return s })
+		})
+	}
+}
+
+// TestOwnServer runs against a server that QUIESCE_MSSQL_DSN names.
+func TestOwnServer(t *testing.T) {
+	dsn := os.Getenv("QUIESCE_MSSQL_DSN")
+	if dsn == "" {
+		t.Skip("QUIESCE_MSSQL_DSN names no server")
+	}
+	local, remote := os.Getenv("QUIESCE_MSSQL_STAGE"), os.Getenv("QUIESCE_MSSQL_SERVER_STAGE")
+	if local == "" {
+		t.Fatal("QUIESCE_MSSQL_STAGE must name the folder shared with the server of QUIESCE_MSSQL_DSN")
+	}
+	if remote == "" {
+		remote = local
+	}
+	s := openGenuine(t, dsn, local, remote)
+	all(t, func(*testing.T) server { return s })
 }
 
 // named are names that no other run of these tests uses.

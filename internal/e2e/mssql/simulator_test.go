@@ -36,9 +36,9 @@ func startSimulator(t *testing.T) *simulated {
 	var err error
 	s.Instance, err = mssqlsim.New(mssqlsim.Config{Name: "SIM", Now: s.tick, Media: mssqlsim.NewFileMedia(map[string]string{remoteFolder: s.local}, nil)})
 	require.NoError(t, err)
-	certificate, err := tds.NewCertificate(time.Now(), "127.0.0.1")
+	certificate, _, err := tds.NewCertificate("127.0.0.1")
 	require.NoError(t, err)
-	server, err := tds.NewServer(tds.Config{Name: "SIM", Users: map[string]string{"sa": saPassword}, Encryption: tds.EncryptOn, Certificate: certificate, Handler: s.Instance})
+	server, err := tds.NewServer(tds.Config{Name: "SIM", Users: map[string]string{"sa": saPassword}, Encryption: tds.Required, Certificate: &certificate, Handler: s.Instance})
 	require.NoError(t, err)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -66,16 +66,23 @@ func (s *simulated) dsn() string { return s.source }
 func (s *simulated) folder() (local, remote string) { return s.local, remoteFolder }
 
 func (s *simulated) create(_ context.Context, database, model string) error {
-	return s.CreateDatabase(database, mssqlsim.Model(model))
+	if err := s.CreateDatabase(database, mssqlsim.Model(model)); err != nil {
+		return err
+	}
+	return s.Fill(database, 512<<10) // as much as a new database takes, about
 }
 
-func (s *simulated) insert(_ context.Context, database, text string) error { return s.Insert(database, text) }
+func (s *simulated) insert(_ context.Context, database, text string) error {
+	return s.Insert(database, text)
+}
 
 func (s *simulated) mark(_ context.Context, database, mark, text string) error {
 	return s.Mark(database, mark, text)
 }
 
-func (s *simulated) contents(_ context.Context, database string) ([]string, error) { return s.Contents(database) }
+func (s *simulated) contents(_ context.Context, database string) ([]string, error) {
+	return s.Contents(database)
+}
 
 func (s *simulated) drop(_ context.Context, database string) error {
 	s.DropDatabase(database)
