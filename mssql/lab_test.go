@@ -34,6 +34,7 @@ type lab struct {
 	sink   *backuptest.MemSink
 	events func(backup.Event)
 	opt    Options
+	name   string // of the server; LAB when empty
 	pace   func(ctx context.Context, database string, percent int) error
 }
 
@@ -130,7 +131,10 @@ func newLab(t testing.TB, o *Options) *lab {
 func (l *lab) sinkFolders() map[string]string { return map[string]string{labFolder: l.local} }
 
 func (l *lab) start(folders map[string]string) (err error) {
-	l.sim, err = mssqlsim.New(mssqlsim.Config{Name: "LAB", Now: l.clock.now, Media: mssqlsim.NewFileMedia(folders, nil),
+	if l.name == "" {
+		l.name = "LAB"
+	}
+	l.sim, err = mssqlsim.New(mssqlsim.Config{Name: l.name, Now: l.clock.now, Media: mssqlsim.NewFileMedia(folders, nil),
 		Pace: func(ctx context.Context, database string, percent int) error {
 			if l.pace != nil {
 				return l.pace(ctx, database, percent)
