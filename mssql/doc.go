@@ -66,9 +66,10 @@
 // # What is guaranteed
 //
 // What is recorded as a link continues the chain by the header of the file itself, not by what was decided before it was written. Windows are dated by the
-// server's clock: a log reaches to the moment just before its BACKUP began, since all that was committed before is in it.
+// server's clock: a log reaches to the moment just before its BACKUP began, since all that was committed before is in it. When another tool takes a log between the decision and
+// our own log backup, ours is kept as an artifact beside the differential or full that then follows, because the server has truncated it; no restore of the job uses it.
 //
-// When a run fails or is cancelled, the statement is stopped and half-written files are removed; no backup that failed changes a chain. A tail WITH NORECOVERY that could not be kept is undone: the
+// When a run fails or is cancelled, the statement is stopped and half-written files are removed, but for logs that may be whole; no backup that failed changes a chain. A tail WITH NORECOVERY that could not be kept is undone: the
 // database is brought online again.
 //
 // A restore leaves no database shut to its users: one that is online after a failure is opened again. None is recovered to another point than the one asked for.
@@ -76,7 +77,8 @@
 // # What is not
 //
 // SQL Server truncates the log at the end of BACKUP LOG by itself, before anything is offsite. From then on the file in the stage is the only copy, until it
-// is at the target. A run that dies after that is completed from its stage; if the stage is lost too, the next run sees from the LSNs that the log went on without the
+// is at the target. It is not removed when the run fails or dies: the next run on the machine asks Salvage, which reads what committed files say of themselves and has the server read
+// and verify a log file that was not committed, and what is whole is brought to the target. If the stage is lost too, the next run sees from the LSNs that the log went on without the
 // target and takes a differential or a full, and the times between are lost. Use a stage that survives what the database's own disk would not.
 //
 // A restore needs the certificates and keys of encrypted databases and backups. They are named in a warning unless an export is known; they are never part of

@@ -307,7 +307,7 @@ func (in *Instance) Open(s *tds.Session) error {
 
 // enter says why a session cannot use a database. The caller holds the lock.
 func (in *Instance) enter(s *tds.Session, d *database) error {
-	m := tds.Message{}
+	var m tds.Message
 	switch {
 	case d.state == Restoring:
 		m = failure(927, "Database '%s' cannot be opened. It is in the middle of a restore.", d.name)
@@ -323,11 +323,8 @@ func (in *Instance) enter(s *tds.Session, d *database) error {
 		m = failure(976, "The target database, '%s', is participating in an availability group and is currently not accessible for queries.", d.name)
 	case d.access == singleUser && in.occupied(d, s):
 		m = failure(924, "Database '%s' is already open and can only have one user at a time.", d.name)
-	case in.right(s) == NoRight:
+	case in.right(s) == NoRight && d.name != "master" && d.name != "tempdb":
 		m = failure(916, "The server principal \"%s\" is not able to access the database \"%s\" under the current security context.", s.Login.User, d.name)
-		if d.name == "master" || d.name == "tempdb" {
-			return nil
-		}
 	default:
 		return nil
 	}
