@@ -13,6 +13,7 @@ import (
 	"github.com/quiesce-go/quiesce/backup"
 	"github.com/quiesce-go/quiesce/backup/backuptest"
 	"github.com/quiesce-go/quiesce/internal/sim/mssqlsim"
+	"github.com/quiesce-go/quiesce/mssql/mtf"
 )
 
 // conformant is a lab for the conformance suite: two databases in the full recovery model, staged where the suite wants it.
@@ -130,6 +131,22 @@ func (a *conformant) Quiesced(ctx context.Context) error {
 }
 
 func (a *conformant) Now(context.Context) (time.Time, error) { return a.clock.now(), nil }
+
+func (a *conformant) Positions(context.Context) (map[string]backup.Position, error) {
+	out := map[string]backup.Position{}
+	for _, name := range a.names {
+		next, err := a.sim.Next(name)
+		if err != nil {
+			return nil, err
+		}
+		lsn, err := mtf.ParseLSN(next.String())
+		if err != nil {
+			return nil, err
+		}
+		out[name] = positionOf(lsn)
+	}
+	return out, nil
+}
 
 func (a *conformant) Secret() string { return labSecret }
 
