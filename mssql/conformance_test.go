@@ -184,3 +184,26 @@ func TestConformance(t *testing.T) {
 		})
 	}
 }
+
+// FailItem makes the server refuse backups of one database.
+func (a *conformant) FailItem(context.Context) (string, func(context.Context) error, error) {
+	a.heard.refuseNow(func(q string) bool {
+		return strings.HasPrefix(q, "BACKUP") && strings.Contains(q, " ["+a.names[0]+"] ")
+	})
+	return a.names[0], func(context.Context) error { a.heard.refuseNow(nil); return nil }, nil
+}
+
+// OpenForeign opens a session of somebody else.
+func (a *conformant) OpenForeign(ctx context.Context) (alive, end func(context.Context) error, err error) {
+	src, err := a.source()
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := src.open(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	alive = func(ctx context.Context) error { _, err := c.now(ctx); return err }
+	end = func(context.Context) error { c.close(); return src.Close() }
+	return alive, end, nil
+}

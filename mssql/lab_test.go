@@ -66,11 +66,12 @@ type recorder struct {
 func (r *recorder) Batch(ctx context.Context, s *tds.Session, q tds.Query, a *tds.Answer) error {
 	r.mu.Lock()
 	r.batches = append(r.batches, q.Text)
+	before, refuse := r.before, r.refuse
 	r.mu.Unlock()
-	if r.before != nil {
-		r.before(q.Text)
+	if before != nil {
+		before(q.Text)
 	}
-	if r.refuse != nil && r.refuse(q.Text) {
+	if refuse != nil && refuse(q.Text) {
 		return tds.Message{Number: 3013, State: 1, Class: 16, Text: "refused by the test"}
 	}
 	return r.Instance.Batch(ctx, s, q, a)
@@ -89,7 +90,14 @@ func (r *recorder) changes() (out []string) {
 	return out
 }
 
-// DialContext connects the driver without a port.
+// refuseNow sets what is refused from now on.
+func (r *recorder) refuseNow(refuse func(batch string) bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.refuse = refuse
+}
+
+// dial connects the driver without a port.
 func (r *recorder) dial(server *tds.Server) net.Conn {
 	client, other := net.Pipe()
 	r.mu.Lock()
