@@ -28,7 +28,7 @@ func (in *invocation) inspectors(identityFile string) ([]Inspector, error) {
 			return nil, usage(err)
 		}
 	}
-	own := []Inspector{manifestFile{}, markFile{}, leaseFile{}, sumsFile{}, entriesFile{}, sealedFile{keys}, mysqlIndex{}, mysqlScript{}, mysqlChunk{}, mssqlMedia{}}
+	own := []Inspector{manifestFile{}, markFile{}, leaseFile{}, sumsFile{}, entriesFile{}, sealedFile{keys}, mysqlIndex{}, mysqlScript{}, mysqlChunk{}, &mssqlMedia{}}
 	return append(append([]Inspector{}, in.Inspectors...), own...), nil
 }
 
