@@ -14,7 +14,7 @@ import (
 )
 
 // BackupOptions are the choices of one backup.
-type BackupOptions struct {
+type BackupOptions struct { //nolint:revive // beside RestoreOptions and VerifyOptions
 	Kind Kind
 	// Options are agent-specific switches of this run. They are recorded in the manifest and must not be secret.
 	Options map[string]string

@@ -82,7 +82,13 @@ type chainLink struct {
 type chain struct {
 	base  *chainBase
 	links []*chainLink
-	until time.Time // where the last link stops; zero at its end
+	until chainStop
+}
+
+// chainStop is where the last link of a chain stops; zero at its end.
+type chainStop struct {
+	time     time.Time
+	position Position
 }
 
 func (h History) sorted() []*Backup {

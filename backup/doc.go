@@ -15,7 +15,7 @@
 //
 // # Who implements what
 //
-// The author of an agent implements Source, which is two methods, and as many of Restorer, Verifier, Rehearser, Checker, Estimator and Recoverer as
+// The author of an agent implements Source, which is two methods, and as many of Restorer, Scripter, Locator, Verifier, Rehearser, Checker, Estimator and Recoverer as
 // the application allows. Package backuptest holds the suite that tells whether the agent keeps the contract. The vendor of a backup
 // product configures a Pipeline and calls it. Stager and Sink have implementations in this module (DirStager, package sink)
 // and suites of their own.

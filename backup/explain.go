@@ -21,6 +21,9 @@ func (p *planner) explain(ci *chainItem) (Cause, string) {
 	if p.backup >= 0 {
 		return p.explainBackup(ci)
 	}
+	if p.target.Position != "" {
+		return p.explainPosition(ci)
+	}
 	return p.explainTime(ci)
 }
 

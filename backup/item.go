@@ -7,7 +7,8 @@ import (
 )
 
 // Position is a point in an application's history, in a form that orders bytewise within one Item.Stream: a zero-padded LSN,
-// SCN, log generation, extent number or file and offset. Agents choose the form; the core only compares.
+// SCN, log generation, extent number or file and offset. Agents choose the form; the core only compares. A state at a position holds all that stands before it in
+// the stream, and nothing that stands there or later.
 type Position string
 
 // Window is a span of the application's own time. Only the server's clock dates it, never ours.

@@ -1,6 +1,7 @@
 package backup
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -60,7 +61,11 @@ func newModel(seed uint64, n int, jumps bool) *model {
 		next := map[string]int{}
 		for _, s := range []string{"s1", "s2", "log1", "log2", ""} {
 			next[s] = pos[s]
-			if m.rng.IntN(3) > 0 {
+			seldom := 0
+			if strings.HasSuffix(s, "2") {
+				seldom = 1 // so it comes to positions where the other has been
+			}
+			if m.rng.IntN(3) > seldom {
 				next[s]++
 			}
 		}
@@ -199,6 +204,15 @@ func (m *model) apply(t *testing.T, p RestorePlan, item string) modelState {
 			require.GreaterOrEqual(t, it.End, modelPos(s.pos), "step %d: link ends before the state", n)
 			require.True(t, st.Until.IsZero() || it.PointInTime, "step %d: stops inside a link that cannot", n)
 			s = modelState{it.Stream, m.replay(s, it, st.Until), ""}
+			if at := st.UntilPosition; at != "" {
+				require.True(t, it.PointInTime, "step %d: stops inside a link that cannot", n)
+				require.Less(t, at, it.End, "step %d: stops where the link does not reach", n)
+				require.GreaterOrEqual(t, at, it.Begin)
+				s.pos = positionOf(at)
+				if p.Target.After {
+					s.pos++
+				}
+			}
 		}
 	}
 	return s
@@ -288,6 +302,90 @@ func (m *model) search(item string, t time.Time, serves func(Backup) bool) (ends
 		}
 	}
 	return ends, found
+}
+
+func positionOf(p Position) (n int) {
+	fmt.Sscanf(string(p), "%d", &n)
+	return n
+}
+
+// modelWay is a way to a position: which full, which differential, how many links. The least is the best.
+type modelWay struct{ full, base, links int }
+
+// searchPosition finds by exhaustion the best way to a position of each stream. It knows nothing of the index.
+func (m *model) searchPosition(item string, at Position, after bool, serves func(Backup) bool) map[string]modelWay {
+	h := slices.Clone(m.history)
+	slices.SortFunc(h, func(a, b Backup) int { return strings.Compare(string(a.ID), string(b.ID)) })
+	best := map[string]modelWay{}
+	for bi, b := range h {
+		it, ok := b.Item(item)
+		if !ok || it.Failed() || it.Kind == Log || it.Stream == "" || it.End > at || !serves(b) || it.Kind == Differential && !parentServes(h, item, it.Parent, serves) {
+			continue
+		}
+		full := bi
+		if it.Kind == Differential {
+			full = slices.IndexFunc(h, func(b Backup) bool { return b.ID == it.Parent })
+		}
+		fewest := map[Position]int{it.End: 0}
+		found := -1
+		offer := func(n int) {
+			if found < 0 || n < found {
+				found = n
+			}
+		}
+		for grown := true; grown; {
+			grown = false
+			for li, lb := range h {
+				for _, l := range lb.Items {
+					if l.Kind != Log || l.Failed() || l.Stream != it.Stream || !serves(lb) || movedBetween(h, item, it.Stream, bi, li) {
+						continue
+					}
+					for p, n := range fewest {
+						if l.Begin > p || p >= l.End {
+							continue
+						}
+						if l.End > at {
+							if l.PointInTime {
+								offer(n + 1)
+							}
+						} else if old, ok := fewest[l.End]; !ok || n+1 < old {
+							fewest[l.End], grown = n+1, true
+						}
+					}
+				}
+			}
+		}
+		if n, ok := fewest[at]; ok && !after {
+			offer(n)
+		}
+		if found < 0 {
+			continue
+		}
+		way := modelWay{-full, -bi, found}
+		if old, ok := best[it.Stream]; !ok || way.better(old) {
+			best[it.Stream] = way
+		}
+	}
+	return best
+}
+
+func (w modelWay) better(than modelWay) bool {
+	return cmp.Or(cmp.Compare(w.full, than.full), cmp.Compare(w.base, than.base), cmp.Compare(w.links, than.links)) < 0
+}
+
+// newestStreams are the streams of an item's bases, that of the newest base first.
+func (m *model) newestStreams(item string, serves func(Backup) bool) []string {
+	h := slices.Clone(m.history)
+	slices.SortFunc(h, func(a, b Backup) int { return strings.Compare(string(b.ID), string(a.ID)) })
+	var out []string
+	for _, b := range h {
+		it, ok := b.Item(item)
+		if ok && !it.Failed() && it.Kind != Log && it.Stream != "" && serves(b) && !slices.Contains(out, it.Stream) &&
+			(it.Kind == Full || parentServes(h, item, it.Parent, serves)) {
+			out = append(out, it.Stream)
+		}
+	}
+	return out
 }
 
 func continues(reached map[Position]int, l Item, backup int) bool {

@@ -14,12 +14,36 @@ import (
 // Open streams an artifact. Every part is checked against its digest before a byte of it is handed out, and the whole against the
 // artifact's digest before io.EOF. Parts ahead are fetched side by side. Damage is an error that wraps ErrCorrupt. The caller closes the reader.
 func (set *RestoreSet) Open(ctx context.Context, s *RestoreStep, e Entry) (io.ReadCloser, error) {
+	return set.read(ctx, &partReader{set: set, m: s.Manifest, e: e, ahead: true, hash: sha256.New()})
+}
+
+// OpenAt streams an artifact from a byte offset, 0 to its size, for servers that ask for ranges of it. The part with that byte is fetched and those after it, none ahead before
+// the first has been read to its end, so that short ranges cost one part.
+//
+// Every part is checked as by Open before a byte of it is handed out. The artifact's own digest is compared only when it is read from 0 to the end: from elsewhere it is known that
+// each part is the one that was stored, in its place, but the agent's bytes are not hashed as one. The caller closes the reader.
+func (set *RestoreSet) OpenAt(ctx context.Context, s *RestoreStep, e Entry, offset int64) (io.ReadCloser, error) {
+	if offset < 0 || offset > e.Size {
+		return nil, &Error{Op: "read", ID: s.ID, Artifact: e.Name, Err: fmt.Errorf("from byte %d: it has %d bytes", offset, e.Size),
+			Advice: "ask for a range inside the artifact"}
+	}
+	r := &partReader{set: set, m: s.Manifest, e: e, from: int(offset / s.Manifest.PartSize), skip: int(offset % s.Manifest.PartSize)}
+	if offset == e.Size {
+		r.from = len(e.Parts)
+	}
+	if offset == 0 {
+		r.hash = sha256.New()
+	}
+	return set.read(ctx, r)
+}
+
+// read sets a reader to work.
+func (set *RestoreSet) read(ctx context.Context, r *partReader) (io.ReadCloser, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	r := &partReader{set: set, m: s.Manifest, e: e, cancel: cancel, hash: sha256.New(),
-		queue: make(chan chan fetched, cap(set.ahead)+1), used: make(chan struct{}, 1)}
+	ctx, r.cancel = context.WithCancel(ctx)
+	r.queue, r.used = make(chan chan fetched, cap(set.ahead)+1), make(chan struct{}, 1)
 	r.wg.Add(1)
 	go r.fetchAhead(ctx)
 	return r, nil
@@ -31,6 +55,8 @@ type partReader struct {
 	set    *RestoreSet
 	m      *Manifest
 	e      Entry
+	from   int // the first part
+	skip   int // bytes of it that are not asked for
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 	queue  chan chan fetched // in the order of parts
@@ -38,8 +64,10 @@ type partReader struct {
 
 	mu   sync.Mutex
 	open int // parts fetched or being fetched, and not yet handed out
+	// ahead says that parts beyond the one needed next may be fetched.
+	ahead bool
 
-	hash hash.Hash
+	hash hash.Hash // nil when not all is read
 	last fetched
 	cur  []byte // what is left of last
 	err  error
@@ -54,7 +82,7 @@ type fetched struct {
 func (r *partReader) fetchAhead(ctx context.Context) {
 	defer r.wg.Done()
 	defer close(r.queue)
-	for n := range r.e.Parts {
+	for n := r.from; n < len(r.e.Parts); n++ {
 		token, err := r.admit(ctx)
 		result := make(chan fetched, 1)
 		r.queue <- result // has room: there are no more parts open than tokens and one
@@ -80,9 +108,13 @@ func (r *partReader) admit(ctx context.Context) (token bool, err error) {
 			r.mu.Unlock()
 			return false, nil
 		}
+		tokens := r.set.ahead
+		if !r.ahead {
+			tokens = nil
+		}
 		r.mu.Unlock()
 		select {
-		case r.set.ahead <- struct{}{}:
+		case tokens <- struct{}{}:
 			r.mu.Lock()
 			r.open++
 			r.mu.Unlock()
@@ -143,7 +175,10 @@ func (r *partReader) next() {
 		return
 	}
 	r.last, r.cur = f, f.data
-	r.hash.Write(r.cur)
+	if r.hash != nil {
+		r.hash.Write(r.cur)
+	}
+	r.cur, r.skip = r.cur[r.skip:], 0
 }
 
 // drop gives back what the part handed out last occupied.
@@ -155,6 +190,7 @@ func (r *partReader) drop() {
 	r.last, r.cur = fetched{}, nil
 	r.mu.Lock()
 	r.open--
+	r.ahead = true
 	r.mu.Unlock()
 	select {
 	case r.used <- struct{}{}:
@@ -170,6 +206,9 @@ func (r *partReader) release(f fetched) {
 }
 
 func (r *partReader) atEnd() error {
+	if r.hash == nil {
+		return io.EOF
+	}
 	if got := Digest(r.hash.Sum(nil)); got != r.e.SHA256 {
 		return r.set.p.corrupt(r.m.ID, r.e.Name, fmt.Errorf("%w: content has sha256 %s, the entry says %s", ErrCorrupt, got, r.e.SHA256))
 	}

@@ -3,7 +3,6 @@ package backup
 import (
 	"fmt"
 	"slices"
-	"time"
 )
 
 // Plan says what a restore to t would do, from headers alone. It always returns a plan; what cannot be restored stands in its
@@ -12,6 +11,9 @@ import (
 // For a time, an item's chain starts with the newest full at or before it that reaches it, shortened by the newest differential, continued by the fewest
 // log links. When backups are damaged, missing or proven too little, an older full whose log reaches the time is taken instead. A
 // state before or after the time is never given in its place. Without a time it is the newest state that any chain gives.
+// For a position an item's chain starts with the newest full at or before it that reaches it, shortened by the newest differential at or before it, continued by the fewest log links up to the one
+// that holds it. In which stream that is stands in the plan's Target, with a note when another stream has the position too.
+//
 // For an ID it is the end of that backup: of its fulls and differentials themselves, of its log links with the chain up to
 // them; when the backup holds a log shared by several items, all of them are brought to that log's end.
 //
@@ -27,6 +29,10 @@ func (h History) Plan(t Target) RestorePlan {
 		return p.plan
 	}
 	p.plan.Job = p.ix.backups[len(p.ix.backups)-1].Job
+	if why := t.contradiction(); why != "" {
+		p.refuse("", CauseAmbiguous, why)
+		return p.plan
+	}
 	if t.ID != "" && p.backup < 0 {
 		p.refuse("", CauseUnknown, fmt.Sprintf("no backup %s; the newest is %s", t.ID, p.ix.backups[len(p.ix.backups)-1].ID))
 		return p.plan
@@ -111,6 +117,7 @@ func (p *planner) refuseSkipped() {
 func (p *planner) planItem(name string, ci *chainItem) {
 	if c, ok := p.chainOf(p.ix, ci.name); ok {
 		p.chains = append(p.chains, namedChain{name, c})
+		p.noteStream(name, ci, c)
 		return
 	}
 	cause, why := p.explain(ci)
@@ -123,6 +130,8 @@ func (p *planner) chainOf(ix *chainIndex, name string) (chain, bool) {
 	switch {
 	case p.backup >= 0:
 		return ix.endOf(p.backup, ci)
+	case p.target.Position != "":
+		return ci.atTarget(p.target)
 	case !p.target.Time.IsZero():
 		return ci.at(p.target.Time)
 	}
@@ -209,12 +218,12 @@ func (p *planner) steps() []PlanStep {
 	groups := map[*logStream][]namedChain{}
 	var steps []PlanStep
 	index := map[*Item]int{}
-	add := func(r chainRecord, name string, until time.Time) {
+	add := func(r chainRecord, name string, until chainStop) {
 		i, ok := index[r.item]
 		if !ok {
 			b := p.ix.backups[r.backup]
 			i, index[r.item] = len(steps), len(steps)
-			steps = append(steps, PlanStep{ID: b.ID, Item: *r.item, Until: until, Proof: b.Proof})
+			steps = append(steps, PlanStep{ID: b.ID, Item: *r.item, Until: until.time, UntilPosition: until.position, Proof: b.Proof})
 		}
 		if !slices.Contains(steps[i].For, name) {
 			steps[i].For = append(steps[i].For, name)
@@ -232,9 +241,9 @@ func (p *planner) steps() []PlanStep {
 			delete(groups, c.links[0].stream)
 		}
 		for _, c := range group {
-			add(c.base.full, c.name, time.Time{})
+			add(c.base.full, c.name, chainStop{})
 			if c.base.last != c.base.full {
-				add(c.base.last, c.name, time.Time{})
+				add(c.base.last, c.name, chainStop{})
 			}
 		}
 		for _, l := range linksOf(group) {
@@ -248,7 +257,7 @@ func (p *planner) steps() []PlanStep {
 type namedLink struct {
 	*chainLink
 	name  string
-	until time.Time
+	until chainStop
 }
 
 // linksOf merges the links of chains in one stream, in the order of their ends.

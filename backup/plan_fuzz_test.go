@@ -2,6 +2,7 @@ package backup
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -19,6 +20,7 @@ func FuzzPlan(f *testing.F) {
 		m.lose()
 		checkTimes(t, m)
 		checkLatest(t, m)
+		checkPositions(t, m)
 		checkIDs(t, m)
 		checkWhole(t, m)
 	})
@@ -73,6 +75,59 @@ func checkLatest(t *testing.T, m *model) {
 			require.Equal(t, ends[s.stream], s.pos, "latest of %s is not the newest that some chain gives:\n%s", item, p.Text())
 		}
 	}
+}
+
+// checkPositions holds the plan to every position against the best way that an exhaustive search finds.
+func checkPositions(t *testing.T, m *model) {
+	last := 0
+	for _, n := range m.ticks[len(m.ticks)-1].pos {
+		last = max(last, n)
+	}
+	for n := range last + 2 {
+		for _, item := range []string{"own", "b", "plain"} {
+			want := Target{Position: modelPos(n), After: m.rng.IntN(2) == 0, Select: only(item), MinProof: Proof(m.rng.IntN(2))}
+			ways := m.searchPosition(item, want.Position, want.After, provenTo(want.MinProof))
+			streams := slices.DeleteFunc(m.newestStreams(item, provenTo(want.MinProof)), func(s string) bool { _, ok := ways[s]; return !ok })
+			require.Len(t, streams, len(ways))
+			if m.rng.IntN(2) == 0 {
+				want.Stream = []string{"s1", "s2", "log1", "log2"}[m.rng.IntN(4)]
+				streams = slices.DeleteFunc(streams, func(s string) bool { return s != want.Stream })
+			}
+			checkPosition(t, m, want, streams, ways)
+		}
+	}
+}
+
+func checkPosition(t *testing.T, m *model, want Target, streams []string, ways map[string]modelWay) {
+	t.Helper()
+	p := m.history.Plan(want)
+	if len(streams) == 0 {
+		require.ErrorIs(t, p.Err(), ErrRefused, p.Text())
+		require.NotEmpty(t, p.Refused[0].Why)
+		return
+	}
+	require.NoError(t, p.Err(), "search: %v", ways)
+	require.Equal(t, streams[0], p.Target.Stream)
+	require.Equal(t, len(streams) > 1, len(p.Notes) > 0)
+	item := want.Select[0].Name
+	s := m.apply(t, p, item)
+	require.Equal(t, streams[0], s.stream)
+	if want.After {
+		s.pos--
+	}
+	require.Equal(t, want.Position, modelPos(s.pos), p.Text())
+	got := modelWay{links: len(p.Steps) - 1}
+	h := slices.SortedFunc(slices.Values(m.history), func(a, b Backup) int { return compareIDs(a.ID, b.ID) })
+	for i, b := range h {
+		if b.ID == p.Steps[0].ID {
+			got.full, got.base = -i, -i
+		}
+	}
+	if len(p.Steps) > 1 && p.Steps[1].Item.Kind == Differential {
+		got.base = -slices.IndexFunc(h, func(b Backup) bool { return b.ID == p.Steps[1].ID })
+		got.links--
+	}
+	require.Equal(t, ways[streams[0]], got, p.Text())
 }
 
 func checkIDs(t *testing.T, m *model) {

@@ -49,13 +49,16 @@ func failed(name, why string) Item        { return Item{Name: name, Kind: Full, 
 
 func copyOnly(it Item) Item { it.CopyOnly = true; return it }
 
-// stepsOf prints a plan's steps as "id/item" with "@15:04" where one stops early.
+// stepsOf prints a plan's steps as "id/item" with "@15:04" or "<position" where one stops early.
 func stepsOf(p RestorePlan) string {
 	var out []string
 	for _, s := range p.Steps {
 		step := string(s.ID) + "/" + s.Item.Name
 		if !s.Until.IsZero() {
 			step += "@" + s.Until.Format("15:04")
+		}
+		if s.UntilPosition != "" {
+			step += "<" + string(s.UntilPosition)
 		}
 		out = append(out, step)
 	}

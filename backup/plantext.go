@@ -56,6 +56,9 @@ func (e *RefusedError) Hint() string {
 	if len(e.Refused) == 0 {
 		return ""
 	}
+	if r := e.Refused[0]; r.Name == "" && r.Cause == CauseAmbiguous {
+		return "name one state: a time, or a backup, or one item with a position of its log"
+	}
 	switch e.Refused[0].Cause {
 	case CauseUnknown, CauseAmbiguous, CauseAbsent:
 		return "select items by the names the backups list"
@@ -94,6 +97,9 @@ func (p RestorePlan) Text() string {
 	p.writeSteps(&b)
 	writeRefusals(&b, "Refused", p.Refused)
 	writeRefusals(&b, "Skipped", p.Skipped)
+	for _, n := range p.Notes {
+		b.WriteString("Note: " + n + "\n")
+	}
 	return b.String()
 }
 
@@ -129,10 +135,24 @@ func (t Target) moment() string {
 	switch {
 	case t.ID != "":
 		return "the end of backup " + string(t.ID)
+	case t.Position != "":
+		return t.place()
 	case !t.Time.IsZero():
 		return stamp(t.Time)
 	}
 	return "the latest state"
+}
+
+// place reads "just before position 20 of stream s".
+func (t Target) place() string {
+	side, of := "before", ""
+	if t.After {
+		side = "after"
+	}
+	if t.Stream != "" {
+		of = " of stream " + t.Stream
+	}
+	return fmt.Sprintf("just %s position %s%s", side, t.Position, of)
 }
 
 func (p RestorePlan) writeSteps(b *strings.Builder) {
@@ -140,8 +160,11 @@ func (p RestorePlan) writeSteps(b *strings.Builder) {
 	var bytes int64
 	for i, s := range p.Steps {
 		until := stamp(s.Item.Window.To)
-		if !s.Until.IsZero() {
+		switch {
+		case !s.Until.IsZero():
 			until = "stop at " + stamp(s.Until)
+		case s.UntilPosition != "":
+			until = "stop " + Target{Position: s.UntilPosition, After: p.Target.After}.place()
 		}
 		rows[i] = []string{fmt.Sprintf("%d.", i+1), string(s.Item.Kind), s.Item.Name, string(s.ID), s.Proof.String(), until}
 		if f := strings.Join(s.For, ", "); f != s.Item.Name {

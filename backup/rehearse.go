@@ -13,6 +13,9 @@ func (p *Pipeline) Rehearse(ctx context.Context, plan *RestorePlan, scratch stri
 	if !ok {
 		return p.fail("rehearse", "", fmt.Errorf("this source cannot rehearse: %w", errors.ErrUnsupported))
 	}
+	if err := p.obeys(plan); err != nil {
+		return p.fail("rehearse", "", err)
+	}
 	err := p.withSet(ctx, plan, PhaseRehearse, func(ctx context.Context, set *RestoreSet) error {
 		return r.Rehearse(ctx, p.restoreRequest(plan, o), set, scratch)
 	})

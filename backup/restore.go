@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path"
+	"io"
 	"path/filepath"
 	"strings"
 	"time"
@@ -35,11 +35,39 @@ func (p *Pipeline) Plan(ctx context.Context, t Target) (*RestorePlan, error) {
 	return &plan, p.fail("plan restore", t.ID, plan.Err())
 }
 
+// Locate completes a target that selects one item by where in the item's log it is to go: a place as the application's users write it. The source must be a Locator.
+func (p *Pipeline) Locate(ctx context.Context, t Target, where string) (Target, error) {
+	const op = "locate"
+	l, ok := p.cfg.Source.(Locator)
+	if !ok {
+		return t, p.fail(op, "", fmt.Errorf("%q: its agent knows no places but times: %w", where, errors.ErrUnsupported))
+	}
+	if len(t.Select) != 1 {
+		return t, p.fail(op, "", &RefusedError{p.cfg.Job, []Refusal{{Cause: CauseAmbiguous, Why: fmt.Sprintf("%q is a place in a single item's log: select exactly one item", where)}}})
+	}
+	h, err := p.History(ctx)
+	if err != nil {
+		return t, err
+	}
+	found, err := l.Locate(ctx, h, t.Select[0].Name, where)
+	if err == nil && found.Position == "" && found.Time.IsZero() && found.ID == "" {
+		err = fmt.Errorf("%q: the agent named no place: %w", where, ErrNoBackup) // it would mean the latest state
+	}
+	if err != nil {
+		return t, p.fail(op, "", err)
+	}
+	found.Select, found.MinProof = t.Select, t.MinProof
+	return found, nil
+}
+
 // Restore carries a plan out through the source, which must be a Restorer. It refuses a plan with refusals.
 func (p *Pipeline) Restore(ctx context.Context, plan *RestorePlan, o RestoreOptions) error {
 	r, ok := p.cfg.Source.(Restorer)
 	if !ok {
 		return p.fail("restore", "", fmt.Errorf("this source cannot restore by itself; fetch the files instead: %w", errors.ErrUnsupported))
+	}
+	if err := p.obeys(plan); err != nil {
+		return p.fail("restore", "", err)
 	}
 	return p.fail("restore", "", p.withSet(ctx, plan, PhaseRestore, func(ctx context.Context, set *RestoreSet) error {
 		return r.Restore(ctx, p.restoreRequest(plan, o), set)
@@ -50,14 +78,43 @@ func (p *Pipeline) restoreRequest(plan *RestorePlan, o RestoreOptions) RestoreRe
 	return RestoreRequest{Target: plan.Target, Overwrite: o.Overwrite, Options: o.Options, Log: p.log}
 }
 
-// Fetch writes the artifacts of a plan below dir, as <id>/<artifact>, without touching any application. It overwrites nothing.
+// obeys refuses a plan that the source would not carry out as it stands.
+func (p *Pipeline) obeys(plan *RestorePlan) error {
+	if err := plan.Err(); err != nil {
+		return err
+	}
+	if plan.Target.Position != "" && !p.cfg.Source.Describe().Positions {
+		return fmt.Errorf("this source cannot stop at a position of its log: %w", errors.ErrUnsupported)
+	}
+	return nil
+}
+
+// Script writes to w how people carry a plan out with the application's own tools on files that Fetch has written; see Scripter, which the source must be. Nothing is
+// touched. It refuses a plan with refusals. On an error what w holds is no script.
+func (p *Pipeline) Script(ctx context.Context, plan *RestorePlan, o RestoreOptions, w io.Writer) error {
+	const op = "script the restore of"
+	s, ok := p.cfg.Source.(Scripter)
+	if !ok {
+		return p.fail(op, "", fmt.Errorf("its agent writes no scripts: %w", errors.ErrUnsupported))
+	}
+	if err := p.obeys(plan); err != nil {
+		return p.fail(op, "", err)
+	}
+	set, err := p.newRestoreSet(ctx, plan.Steps, StageDir{}, newMeter(p, NewID(p.cfg.Now(), "")))
+	if err == nil {
+		err = s.Script(ctx, p.restoreRequest(plan, o), set, w)
+	}
+	return p.fail(op, "", err)
+}
+
+// Fetch writes the artifacts of a plan below dir, as <id>/<artifact> (see RestoreStep.Path), without touching any application. It overwrites nothing.
 func (p *Pipeline) Fetch(ctx context.Context, plan *RestorePlan, dir string) error {
 	return p.fail("fetch", "", p.withSet(ctx, plan, PhaseRestore, func(ctx context.Context, set *RestoreSet) error {
 		g, ctx := errgroup.WithContext(ctx)
 		g.SetLimit(p.cfg.Workers)
 		for _, s := range set.Steps() {
 			for _, e := range s.Entries {
-				to := filepath.Join(dir, filepath.FromSlash(path.Join(string(s.ID), e.Key)))
+				to := filepath.Join(dir, filepath.FromSlash(s.Path(e)))
 				g.Go(func() error { return set.extract(ctx, s, e, to) })
 			}
 		}

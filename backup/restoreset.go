@@ -47,6 +47,9 @@ func (s *RestoreStep) Find(name string) (Entry, bool) {
 	return Entry{}, false
 }
 
+// Path is where Pipeline.Fetch, and restore --files of the command line, write the artifact: <id>/<key>, relative to their directory, with slashes.
+func (s *RestoreStep) Path(e Entry) string { return path.Join(string(s.ID), e.Key) }
+
 // Steps yields the steps in the order they must be applied.
 func (set *RestoreSet) Steps() iter.Seq2[int, *RestoreStep] { return slices.All(set.steps) }
 
@@ -206,7 +209,7 @@ func (set *RestoreSet) Fetch(ctx context.Context, s *RestoreStep, e Entry) (Fetc
 	if set.dir.Path == "" {
 		return FetchedFile{}, &Error{Op: "fetch to a file", ID: s.ID, Artifact: e.Name, Err: ErrNoPath, Advice: "give the job a stage directory"}
 	}
-	rel := path.Join(string(s.ID), e.Key)
+	rel := s.Path(e)
 	set.mu.Lock()
 	f, ok := set.fetched[rel]
 	if !ok {
@@ -231,7 +234,7 @@ func (set *RestoreSet) Fetch(ctx context.Context, s *RestoreStep, e Entry) (Fetc
 
 // Drop removes a fetched file before the restore ends.
 func (set *RestoreSet) Drop(s *RestoreStep, e Entry) error {
-	rel := path.Join(string(s.ID), e.Key)
+	rel := s.Path(e)
 	set.mu.Lock()
 	f, ok := set.fetched[rel]
 	delete(set.fetched, rel)

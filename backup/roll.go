@@ -44,7 +44,7 @@ func (r *rolled) record() *chainRecord {
 func (r *rolled) chain(until time.Time) chain {
 	c := chain{base: r.base, links: make([]*chainLink, r.links)}
 	if r.link != nil && until.Before(r.link.to) {
-		c.until = until
+		c.until.time = until
 	}
 	for ; r.link != nil; r = r.prev {
 		c.links[r.links-1] = r.link
@@ -156,6 +156,13 @@ func lives(bases []*chainBase) (groups [][]*chainBase, alone []*chainBase) {
 // furthest is the chain to the state furthest on among the bases and what their logs reach, of those that want accepts. Among states equally
 // far it is the newest record. Positions compare within a stream only: between streams the newest record decides.
 func furthest(bases []*chainBase, want func(*rolled) bool) chain {
+	if best := furthestState(bases, want); best != nil {
+		return best.chain(time.Time{})
+	}
+	return chain{}
+}
+
+func furthestState(bases []*chainBase, want func(*rolled) bool) *rolled {
 	var best *rolled
 	consider := func(r *rolled) {
 		switch {
@@ -180,10 +187,7 @@ func furthest(bases []*chainBase, want func(*rolled) bool) chain {
 			return true, false
 		})
 	}
-	if best == nil {
-		return chain{}
-	}
-	return best.chain(time.Time{})
+	return best
 }
 
 // latest is the newest state of the item: in the stream of its newest base, the furthest a log reaches from there.

@@ -2,12 +2,13 @@ package backup
 
 import (
 	"context"
+	"io"
 	"log/slog"
 )
 
 // A Source is one instance of an application that can be backed up. It is the only interface an agent must implement; every further
-// ability is an interface with one method, found by a type assertion: Restorer, Verifier, Rehearser, Checker,
-// Estimator, Recoverer.
+// ability is an interface with one method, found by a type assertion: Restorer, Scripter, Locator, Verifier, Rehearser,
+// Checker, Estimator, Recoverer.
 type Source interface {
 	// Describe tells what this is. It is constant and does no I/O.
 	Describe() Description
@@ -27,6 +28,9 @@ type Description struct {
 	Kinds       []Kind // the kinds Backup can be asked for
 	// PointInTime says that log links let a restore stop at any moment.
 	PointInTime bool
+	// Positions says that restores, rehearsals and scripts stop at PlanStep.UntilPosition on the side that Target.After says. Without it the
+	// pipeline refuses targets with a position.
+	Positions bool
 	// Options are the names Backup takes in Request.Options, as the agent documents them. The pipeline refuses others before it asks the source anything.
 	Options []string
 }
@@ -96,10 +100,28 @@ type RestoreRequest struct {
 	Target Target
 	// Overwrite allows existing data to be replaced.
 	Overwrite bool
-	// Options are agent-specific switches, as documented by the agent; an agent refuses those it does not know.
+	// Options are agent-specific switches, as documented by the agent; an agent refuses those it does not know with ErrOption.
 	Options map[string]string
 	// Log receives the agent's own account. Never nil.
 	Log *slog.Logger
+}
+
+// Scripter writes a restore down for people.
+type Scripter interface {
+	// Script writes the commands with which the steps of set are applied by the application's own tools, in the language of these and
+	// with what a person must know as comments. It changes nothing anywhere and refuses options as Restore does.
+	//
+	// The script stands for itself: it takes the artifacts for files as Pipeline.Fetch lays them out, each at RestoreStep.Path below a directory. Which
+	// directory, as the server sees it, is an option of the agent, named files by custom. set has no directory of its own: Open reads an artifact, Fetch fails with ErrNoPath.
+	Script(ctx context.Context, r RestoreRequest, set *RestoreSet, w io.Writer) error
+}
+
+// Locator knows the places in its log that users of the application have names for.
+type Locator interface {
+	// Locate returns the target for where, such as "lsn:36000000012800001" or "mark:before upgrade", in the log of an item; the agent documents the forms. It sets Position, and
+	// Stream and After as the place wants, or Time or ID when one of these is the place. It may look at h, the job's history, and touches nothing.
+	// What has no form it knows is an error that wraps ErrOption; a place that does not exist one that wraps ErrNoBackup.
+	Locate(ctx context.Context, h History, item, where string) (Target, error)
 }
 
 // Verifier understands the content of its artifacts and can tell whether they are whole, without a server. It earns ProofFormat.

@@ -8,6 +8,12 @@ type Target struct {
 	Time time.Time `json:"time,omitzero"`
 	// ID, when set, returns to the end of exactly this backup instead.
 	ID ID `json:"id,omitempty"`
+	// Position, when set, returns the one item selected to the state just before what stands there in its log, or with After just behind it. Neither Time
+	// nor ID may be set then. What people write for a place in the log becomes a position by Pipeline.Locate.
+	Position Position `json:"position,omitempty"`
+	// Stream is the one Position is in; empty means the newest that covers it.
+	Stream string `json:"stream,omitempty"`
+	After  bool   `json:"after,omitempty"`
 	// Select limits the restore to some items, or objects inside items. Empty means all items.
 	Select []Selection `json:"select,omitempty"`
 	// MinProof refuses steps from backups proven less than this.
@@ -31,6 +37,8 @@ type RestorePlan struct {
 	// Skipped are items that a restore of everything leaves out because they did not exist at the target, with how that is known.
 	// They are no refusals. A plan with a selection skips nothing.
 	Skipped []Refusal `json:"skipped,omitempty"`
+	// Notes are sentences about choices that were made, for people.
+	Notes []string `json:"notes,omitempty"`
 }
 
 // PlanStep applies one item of one backup. Steps of an item stand in the order they are applied.
@@ -42,7 +50,9 @@ type PlanStep struct {
 	For []string `json:"for"`
 	// Until is the time this step stops at; zero means at its end. Only log links have it.
 	Until time.Time `json:"until,omitzero"`
-	Proof Proof     `json:"proof"`
+	// UntilPosition is the position this step stops at, before or after what stands there as Target.After says; empty means at its end. Only log links have it.
+	UntilPosition Position `json:"until_position,omitempty"`
+	Proof         Proof    `json:"proof"`
 }
 
 // Refusal is one thing that cannot be restored.
@@ -58,7 +68,7 @@ type Cause string
 const (
 	// CauseUnknown: no item, object or backup of that name.
 	CauseUnknown Cause = "unknown"
-	// CauseAmbiguous: an object of that name is in several items.
+	// CauseAmbiguous: an object of that name is in several items, or the target as a whole names no single state.
 	CauseAmbiguous Cause = "ambiguous"
 	// CauseAbsent: it did not exist at the target, or not in the backup asked for.
 	CauseAbsent Cause = "absent"

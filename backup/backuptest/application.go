@@ -25,6 +25,12 @@ type Application interface {
 // NewApplication makes an Application with at least two items where the agent knows several, and a few hundred KiB of content if that is cheap.
 type NewApplication func() (Application, error)
 
+// Positioned is an Application that knows where in its log every item stands.
+type Positioned interface {
+	// Positions is, per item with a log, the position of its state now, in the form the agent gives to Item.End.
+	Positions(ctx context.Context) (map[string]backup.Position, error)
+}
+
 // Clocked is an Application that tells its own time.
 type Clocked interface {
 	// Now returns a moment of the application's clock at which the content is as it is now: earlier changes bear an earlier

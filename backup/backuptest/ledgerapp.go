@@ -68,6 +68,18 @@ func (a *ledgerApp) Close() error { return os.RemoveAll(a.dir) }
 
 func (a *ledgerApp) Now(context.Context) (time.Time, error) { return a.l.Now(), nil }
 
+func (a *ledgerApp) Positions(context.Context) (map[string]backup.Position, error) {
+	a.l.mu.Lock()
+	defer a.l.mu.Unlock()
+	at := map[string]backup.Position{}
+	for _, name := range a.l.state.names() {
+		if s, ok := a.l.state.stream(name); ok {
+			at[name] = s.position(a.l.state.Seq)
+		}
+	}
+	return at, nil
+}
+
 func (a *ledgerApp) Truncations(context.Context) (int, error) { return a.l.Truncations(), nil }
 
 func (a *ledgerApp) Secret() string { return a.l.o.Password }
@@ -131,6 +143,7 @@ func (a *ledgerApp) Scratch(context.Context) (string, func(context.Context) erro
 var _ interface {
 	Application
 	Clocked
+	Positioned
 	Truncating
 	Secretive
 	Growing

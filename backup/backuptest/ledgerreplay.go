@@ -28,7 +28,11 @@ func (b *ledgerBuild) log(ctx context.Context, step *backup.RestoreStep) error {
 			if err != nil || !step.Until.IsZero() && t.Time.After(step.Until) {
 				return err
 			}
-			b.replay(step, (&stream{Base: base}).position(t.Seq), t)
+			at := (&stream{Base: base}).position(t.Seq)
+			if over, err := b.beyond(step, at); over || err != nil {
+				return err
+			}
+			b.replay(step, at, t)
 			return nil
 		})
 	})
@@ -36,6 +40,19 @@ func (b *ledgerBuild) log(ctx context.Context, step *backup.RestoreStep) error {
 		d.reached = max(d.reached, step.Item.End)
 	}
 	return err
+}
+
+// beyond reports whether the step stops before it comes to the state at a position.
+func (b *ledgerBuild) beyond(step *backup.RestoreStep, at backup.Position) (bool, error) {
+	if step.UntilPosition == "" {
+		return false, nil
+	}
+	s := &stream{}
+	last, err := s.seq(step.UntilPosition)
+	if err == nil && b.after {
+		last++
+	}
+	return at > s.position(last), err
 }
 
 // served are the databases the step is for.

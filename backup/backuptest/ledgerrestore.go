@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/quiesce-go/quiesce/backup"
 )
@@ -86,7 +88,7 @@ func (s *LedgerSource) Restore(ctx context.Context, r backup.RestoreRequest, set
 
 func (s *LedgerSource) restore(ctx context.Context, r backup.RestoreRequest, set *backup.RestoreSet) error {
 	for k := range r.Options {
-		return fmt.Errorf("option %q is not known", k)
+		return fmt.Errorf("%w %q", backup.ErrOption, k)
 	}
 	conn, err := s.l.connect(ctx, s.o.Password)
 	if err != nil {
@@ -96,7 +98,7 @@ func (s *LedgerSource) restore(ctx context.Context, r backup.RestoreRequest, set
 	if err := conn.refuse(ctx, r.Overwrite, rename, set); err != nil {
 		return err
 	}
-	b := &ledgerBuild{set: set, dbs: map[string]*built{}}
+	b := &ledgerBuild{set: set, dbs: map[string]*built{}, after: r.Target.After}
 	defer b.discard()
 	b.attach = func(name, path string) string { return attachedPath(rename, name, path) }
 	if err := b.build(ctx); err != nil {
@@ -164,6 +166,17 @@ func (c *ledgerConn) refuse(ctx context.Context, overwrite bool, rename func(str
 	return nil
 }
 
+// Locate implements backup.Locator: "tx:7" is the state before transaction 7 of the log, "tx:7+" the state after it.
+func (s *LedgerSource) Locate(_ context.Context, _ backup.History, _, where string) (backup.Target, error) {
+	number, after := strings.CutSuffix(strings.TrimPrefix(where, "tx:"), "+")
+	n, err := strconv.ParseUint(number, 10, 32)
+	if err != nil || n == 0 || !strings.HasPrefix(where, "tx:") {
+		return backup.Target{}, fmt.Errorf("%q is no place in a ledger's log, such as tx:7 or tx:7+: %w", where, backup.ErrOption)
+	}
+	// A state is numbered by the last transaction in it, so a transaction stands at the number of the state it finds.
+	return backup.Target{Position: (&stream{}).position(n - 1), After: after}, nil
+}
+
 // Verify implements backup.Verifier.
 func (s *LedgerSource) Verify(ctx context.Context, set *backup.RestoreSet) error {
 	if err := (&ledgerBuild{set: set, dbs: map[string]*built{}, alone: true}).build(ctx); err != nil {
@@ -186,7 +199,7 @@ func (s *LedgerSource) Rehearse(ctx context.Context, r backup.RestoreRequest, se
 		return s.error("rehearse", "", err)
 	}
 	defer l.Close()
-	b := &ledgerBuild{set: set, dbs: map[string]*built{}}
+	b := &ledgerBuild{set: set, dbs: map[string]*built{}, after: r.Target.After}
 	b.attach = func(_, path string) string { return filepath.Join(dir, filepath.Base(path)) }
 	defer b.discard()
 	if err := b.build(ctx); err != nil {
@@ -209,6 +222,7 @@ func (s *LedgerSource) Rehearse(ctx context.Context, r backup.RestoreRequest, se
 type ledgerBuild struct {
 	set    *backup.RestoreSet
 	dbs    map[string]*built
+	after  bool                           // a step that stops at a position also applies what stands there
 	alone  bool                           // links are read by themselves, not applied to their fulls
 	attach func(name, path string) string // where an attached file goes; nil reads it only
 	temps  [][2]string                    // files written and the names they get at the end

@@ -62,6 +62,7 @@ func (s *LedgerSource) Describe() backup.Description {
 		Instance:    s.l.o.Instance,
 		Kinds:       []backup.Kind{backup.Full, backup.Differential, backup.Log},
 		PointInTime: true,
+		Positions:   true,
 	}
 }
 
@@ -180,6 +181,7 @@ func (s *LedgerSource) error(op string, id backup.ID, err error) error {
 var _ interface {
 	backup.Source
 	backup.Restorer
+	backup.Locator
 	backup.Verifier
 	backup.Rehearser
 	backup.Checker

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"sync"
@@ -37,6 +38,8 @@ func chainRules() []sourceRule {
 			why: "A full with its logs must lead to the last change before the last log backup."},
 		{name: "log-chain-restores-to-a-time", check: restoresToATime, kinds: []backup.Kind{log}, restore: true,
 			why: "After a wrong DELETE people need the state of one moment before it, from any link of the chain."},
+		{name: "log-chain-restores-to-a-position", check: restoresToAPosition, kinds: []backup.Kind{log}, restore: true,
+			why: "Who knows which transaction did the damage wants all before it and nothing else; a time is too coarse for that."},
 		{name: "empty-log-link-restores", check: emptyLink, kinds: []backup.Kind{log}, restore: true,
 			why: "At night nothing changes. A log run without changes must neither fail nor tear the chain."},
 		{name: "differential-restores-latest", check: trip(full, diff, diff), kinds: []backup.Kind{diff}, restore: true,
@@ -183,6 +186,58 @@ func restoresToATime(ctx context.Context, tr *trial) error {
 	for _, m := range []moment{moments[2], moments[0], moments[3], moments[1]} {
 		if err := tr.lost(ctx, backup.Target{Time: m.at}, m.want); err != nil {
 			return fmt.Errorf("to %s: %w", m.at.Format(time.RFC3339Nano), err)
+		}
+	}
+	return nil
+}
+
+func restoresToAPosition(ctx context.Context, tr *trial) error {
+	app, err := ability[Positioned](tr.app, "Positioned")
+	if err != nil {
+		return err
+	}
+	if !tr.app.Source().Describe().Positions {
+		return skip("the agent does not restore to a position")
+	}
+	if _, err := tr.series(ctx, backup.Full); err != nil {
+		return err
+	}
+	type place struct {
+		at   map[string]backup.Position
+		want string
+	}
+	var places []place
+	for range 4 {
+		if err := tr.app.Mutate(ctx, 3); err != nil {
+			return fmt.Errorf("mutate: %w", err)
+		}
+		want, err := tr.app.Fingerprint(ctx)
+		if err != nil {
+			return fmt.Errorf("fingerprint: %w", err)
+		}
+		at, err := app.Positions(ctx)
+		if err != nil {
+			return fmt.Errorf("positions: %w", err)
+		}
+		if places = append(places, place{at, want}); len(places)%2 > 0 {
+			continue // so that it lies inside a link
+		}
+		if _, err := tr.series(ctx, backup.Log); err != nil {
+			return err
+		}
+	}
+	for _, p := range []place{places[2], places[0], places[3], places[1]} {
+		if err := tr.app.Lose(ctx); err != nil {
+			return fmt.Errorf("lose: %w", err)
+		}
+		for _, item := range slices.Sorted(maps.Keys(p.at)) {
+			to := backup.Target{Position: p.at[item], Select: []backup.Selection{{Name: item}}}
+			if err := tr.restore(ctx, to, backup.RestoreOptions{}); err != nil {
+				return fmt.Errorf("%s to %s: %w", item, p.at[item], err)
+			}
+		}
+		if err := tr.holds(ctx, p.want, fmt.Sprintf("the content at %v", p.at)); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -250,6 +250,16 @@ func wrongChains() map[string]func(*Ledger) func(*wrongSource) {
 				}
 			}
 		},
+		"log-chain-restores-to-a-position": func(*Ledger) func(*wrongSource) {
+			return func(w *wrongSource) {
+				w.restore = func(ctx context.Context, r backup.RestoreRequest, set *backup.RestoreSet) error {
+					for _, s := range set.Steps() {
+						s.UntilPosition = ""
+					}
+					return w.LedgerSource.Restore(ctx, r, set)
+				}
+			}
+		},
 		"empty-log-link-restores": func(*Ledger) func(*wrongSource) {
 			return func(w *wrongSource) {
 				w.after = func(ctx context.Context, _ backup.Request, res *backup.Result, err error) error {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"path"
 	"path/filepath"
 	"strconv"
 	"testing"
@@ -45,6 +47,7 @@ func TestScripts(t *testing.T) {
 func obmCommand() {
 	all := applications()
 	all["ledger"] = config.App(openLedger)
+	all["mute"] = config.App(openMute)
 	p := &cli.Program{Applications: all, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
 	if s := os.Getenv("OBM_TEST_CLOCK"); s != "" {
 		p.Clock = newFastClock(s)
@@ -127,6 +130,28 @@ func (s *ledgerSource) Restore(ctx context.Context, r backup.RestoreRequest, set
 		return err
 	}
 	return s.LedgerSource.Restore(ctx, r, set)
+}
+
+// Script implements backup.Scripter: each line applies a file of the plan, in the directory of the option files.
+func (s *ledgerSource) Script(_ context.Context, r backup.RestoreRequest, set *backup.RestoreSet, w io.Writer) error {
+	for _, step := range set.Steps() {
+		for _, e := range step.Entries {
+			if _, err := fmt.Fprintf(w, "apply %s of %s from %s\n", step.Item.Kind, step.Item.Name, path.Join(r.Options["files"], step.Path(e))); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// openMute is the application with an agent that can do no more than back up.
+func openMute(ctx context.Context, s ledgerSettings, to string) (backup.Source, error) {
+	src, err := openLedger(ctx, s, to)
+	return struct{ backup.Source }{src}, err
+}
+
+func (s *ledgerSource) Locate(ctx context.Context, h backup.History, item, where string) (backup.Target, error) {
+	return s.stored.Locate(ctx, h, item, where)
 }
 
 func (s *ledgerSource) Verify(ctx context.Context, set *backup.RestoreSet) error {

@@ -12,6 +12,9 @@ import (
 // momentForms is the hint of every refusal here.
 const momentForms = `write 2026-11-22T14:05:00.25+01:00, "2026-11-22 14:05 Europe/Berlin", "yesterday 14:00", "2h ago", or now for the latest state`
 
+// placeForm matches what names a place in a log, "lsn:0036", "mark:before upgrade": a word and a colon, which no time begins with.
+var placeForm = regexp.MustCompile(`^\s*[A-Za-z][A-Za-z0-9_-]*:`)
+
 // momentError says what is wrong with a moment somebody typed.
 func momentError(s string, err error) error {
 	return usagef(momentForms, "time %q: %w", s, err)

@@ -46,6 +46,19 @@ func TestMoments(t *testing.T) {
 	}
 }
 
+func TestPlacesAreNoMoments(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 22, 15, 0, 0, 0, time.UTC)
+	for _, s := range []string{"lsn:36000000012800001", "mark:before upgrade 14:00", "SCN:12", "gtid-set:x", "tx:"} {
+		assert.True(t, placeForm.MatchString(s), s)
+		_, err := parseMoment(s, now)
+		require.Error(t, err, "%s is a time too", s)
+	}
+	for _, s := range []string{"", "now", "2026-11-22T14:05:00Z", "14:00", "today 14:00", "yesterday 14:00 Europe/Berlin", "2h ago", "1d 30m ago", "soon"} {
+		assert.False(t, placeForm.MatchString(s), s)
+	}
+}
+
 func TestMomentsThatNameNone(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 22, 15, 0, 0, 0, time.UTC)

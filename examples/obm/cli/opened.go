@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -94,6 +95,23 @@ func (o *opened) pipeline(j agent.Job) (*backup.Pipeline, error) {
 	cfg := j.Config
 	cfg.Job, cfg.Now, cfg.Logger = j.Name, o.in.now, o.in.logger()
 	return backup.New(cfg)
+}
+
+// with opens the application of a job for fn.
+func (o *opened) with(ctx context.Context, j agent.Job, fn func(*backup.Pipeline, backup.Source) error) (err error) {
+	src, err := j.Open(ctx)
+	if err != nil {
+		return err
+	}
+	if c, ok := src.(io.Closer); ok {
+		defer func() { err = errors.Join(err, c.Close()) }()
+	}
+	j.Config.Source = src
+	p, err := o.pipeline(j)
+	if err != nil {
+		return err
+	}
+	return fn(p, src)
 }
 
 // agent makes an agent for one command: it remembers nothing and tells nobody but the person at the keyboard.

@@ -21,7 +21,7 @@ The place is --to, or rehearse.to of the job's configuration, in the form the ap
 		Args:              in.args(cobra.ExactArgs(1)),
 		ValidArgsFunction: in.jobNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			t, err := f.target(in)
+			t, err := in.target(cmd.Context(), args[0], f)
 			if err != nil {
 				return err
 			}

@@ -38,7 +38,7 @@ With --files the artifacts of the backups are only written below a directory, as
 		Args:              in.args(cobra.ExactArgs(1)),
 		ValidArgsFunction: in.jobNames,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			t, err := f.target(in)
+			t, err := in.target(cmd.Context(), args[0], f.targetFlags)
 			if err != nil {
 				return err
 			}

@@ -67,6 +67,10 @@ type PrintedPlan struct {
 	Refused []backup.Refusal `json:"refused"`
 	// Skipped are items that did not exist at the target; left out when there are none.
 	Skipped []backup.Refusal `json:"skipped,omitempty"`
+	// Notes are sentences about choices that were made; left out when there are none.
+	Notes []string `json:"notes,omitempty"`
+	// Script is what --script asked for; else left out.
+	Script string `json:"script,omitempty"`
 }
 
 // PlannedStep is one step of a PrintedPlan.
@@ -76,6 +80,9 @@ type PlannedStep struct {
 	Kind      backup.Kind `json:"kind"`
 	Artifacts int         `json:"artifacts"`
 	Bytes     int64       `json:"bytes"`
+	// Until or UntilPosition is where the step stops before its end.
+	Until         time.Time       `json:"until,omitzero"`
+	UntilPosition backup.Position `json:"until_position,omitempty"`
 }
 
 // Verified is what the command verify found.
