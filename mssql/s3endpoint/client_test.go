@@ -237,4 +237,6 @@ func (h *hanging) Read(p []byte) (int, error) {
 }
 
 // unsigned lets AWS's client send what it cannot read twice.
-func unsigned(s *middleware.Stack) error { return v4.SwapComputePayloadSHA256ForUnsignedPayloadMiddleware(s) }
+func unsigned(s *middleware.Stack) error {
+	return v4.SwapComputePayloadSHA256ForUnsignedPayloadMiddleware(s)
+}

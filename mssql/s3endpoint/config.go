@@ -90,7 +90,7 @@ func (c Config) withDefaults() Config {
 		c.Patience = time.Minute
 	}
 	if c.Now == nil {
-		c.Now = time.Now
+		c.Now = time.Now //nolint:forbidigo // the default of a clock that is configurable
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

@@ -160,10 +160,11 @@ func (x *exchange) putPart() error {
 	if err != nil || n < 1 || n > MaxParts {
 		return faultf(http.StatusBadRequest, "InvalidArgument", "partNumber %q is not a number from 1 to %d", x.q.Get("partNumber"), MaxParts)
 	}
-	if err := x.fits(); err != nil {
+	a, err := x.arrival(n)
+	if err != nil {
 		return err
 	}
-	tag, err := u.receive(x.r.Context(), x.q.Get("uploadId"), n, x.size, x.body, x.interrupt)
+	tag, err := u.receive(x.r.Context(), x.q.Get("uploadId"), a)
 	if err != nil {
 		return err
 	}
@@ -176,10 +177,11 @@ func (x *exchange) put() error {
 	if err != nil {
 		return err
 	}
-	if err := x.fits(); err != nil {
+	a, err := x.arrival(1)
+	if err != nil {
 		return err
 	}
-	tag, err := u.receiveWhole(x.r.Context(), x.size, x.body, x.interrupt)
+	tag, err := u.receiveWhole(x.r.Context(), a)
 	if err != nil {
 		return err
 	}
@@ -187,11 +189,12 @@ func (x *exchange) put() error {
 	return nil
 }
 
-func (x *exchange) fits() error {
+// arrival is what the request carries, as part n of an upload.
+func (x *exchange) arrival(n int) (*arrival, error) {
 	if x.size > x.e.cfg.PartLimit {
-		return faultf(http.StatusBadRequest, "EntityTooLarge", "%d bytes at once, at most %d are taken", x.size, x.e.cfg.PartLimit)
+		return nil, faultf(http.StatusBadRequest, "EntityTooLarge", "%d bytes at once, at most %d are taken", x.size, x.e.cfg.PartLimit)
 	}
-	return nil
+	return &arrival{number: n, size: x.size, body: x.body, md5: x.r.Header.Get("Content-Md5"), interrupt: x.interrupt}, nil
 }
 
 // interrupt ends a Read of the request's body, now or later.
@@ -264,7 +267,7 @@ func (x *exchange) listParts() error {
 	return x.answer(a)
 }
 
-// number reads a number from 1 to 1000 of the query.
+// number reads a number of the query.
 func (x *exchange) number(name string, otherwise int) int {
 	if n, err := strconv.Atoi(x.q.Get(name)); err == nil && n >= 0 {
 		return n

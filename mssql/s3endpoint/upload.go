@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/md5"
 	"crypto/rand"
+	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -65,10 +66,13 @@ type part struct {
 
 func (p part) tag() string { return hex.EncodeToString(p.sum[:]) }
 
-// arrival is a part on its way. interrupt ends the reading of its content.
+// arrival is a part on its way, or an object that comes whole.
 type arrival struct {
-	size      int64
-	interrupt func()
+	number    int
+	size      int64     // as the client says, in bytes
+	body      io.Reader // its content; see payload
+	md5       string    // of the content, in base64, when the client says it
+	interrupt func()    // ends a Read of body
 }
 
 // Done is closed when the upload is committed or has failed, and neither the writer nor commit is in use any more.
@@ -230,31 +234,33 @@ func (u *Upload) begin(whole bool) (string, error) {
 	return u.id, nil
 }
 
-// receive takes part n from body, which the client says has size bytes, and returns its entity tag. interrupt ends a Read of body.
-func (u *Upload) receive(ctx context.Context, id string, n int, size int64, body io.Reader, interrupt func()) (string, error) {
-	a := &arrival{size: size, interrupt: interrupt}
-	known, err := u.enter(ctx, id, n, a)
+// receive takes a part and returns its entity tag.
+func (u *Upload) receive(ctx context.Context, id string, a *arrival) (string, error) {
+	known, err := u.enter(ctx, id, a)
 	if err != nil {
 		return "", err
 	}
 	if known != nil { // sent again, as when the answer was lost: compared, not kept
-		again, err := sumOf(body, size)
+		again, err := sumOf(a.body, a.size)
 		if err == nil && again != *known {
-			err = faultf(http.StatusConflict, "OperationAborted", "part %d of %s was received before with other content, and may be written already", n, u.key)
+			err = faultf(http.StatusConflict, "OperationAborted", "part %d of %s was received before with other content, and may be written already", a.number, u.key)
 		}
 		return known.tag(), err
 	}
-	data := make([]byte, size)
-	err = fill(body, data)
-	p := part{size: size}
-	if err == nil {
+	data := make([]byte, a.size)
+	p := part{size: a.size}
+	if err = fill(a.body, data); err == nil {
 		p.sum = md5.Sum(data)
+		if a.md5 != "" && a.md5 != base64.StdEncoding.EncodeToString(p.sum[:]) {
+			err = faultf(http.StatusBadRequest, "BadDigest", "the content is not that which Content-MD5 announced")
+		}
 	}
-	return p.tag(), u.store(id, n, a, p, data, err)
+	return p.tag(), u.store(id, a, p, data, err)
 }
 
-// enter waits until part n may come into memory. It returns what is known of the part when it was received before.
-func (u *Upload) enter(ctx context.Context, id string, n int, a *arrival) (*part, error) {
+// enter waits until a part may come into memory. It returns what is known of the part when it was received before.
+func (u *Upload) enter(ctx context.Context, id string, a *arrival) (*part, error) {
+	n := a.number
 	patience := time.NewTimer(u.patience)
 	defer patience.Stop()
 	u.mu.Lock()
@@ -294,29 +300,29 @@ func (u *Upload) enter(ctx context.Context, id string, n int, a *arrival) (*part
 }
 
 // store hands a part that was received to the writer, or gives its room back when err says why it was not.
-func (u *Upload) store(id string, n int, a *arrival, p part, data []byte, err error) error {
+func (u *Upload) store(id string, a *arrival, p part, data []byte, err error) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	delete(u.arriving, n)
+	delete(u.arriving, a.number)
 	if err == nil {
 		err = u.gone(id)
 	}
 	if err != nil {
 		u.held -= a.size
 	} else {
-		u.parts[n], u.waiting[n] = p, data
+		u.parts[a.number], u.waiting[a.number] = p, data
 	}
 	u.broadcast()
 	return err
 }
 
 // receiveWhole takes an object that is sent in one request, and waits for its commit. It returns its entity tag.
-func (u *Upload) receiveWhole(ctx context.Context, size int64, body io.Reader, interrupt func()) (string, error) {
+func (u *Upload) receiveWhole(ctx context.Context, a *arrival) (string, error) {
 	id, err := u.begin(true)
 	if err != nil {
 		return "", err
 	}
-	tag, err := u.receive(ctx, id, 1, size, body, interrupt)
+	tag, err := u.receive(ctx, id, a)
 	if err != nil {
 		return "", err
 	}

@@ -5,9 +5,11 @@ import (
 	"context"
 	"crypto/md5"
 	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"hash"
+	"io"
 	"math/rand/v2"
 	"net"
 	"runtime"
@@ -152,6 +154,25 @@ func TestPartSentAgain(t *testing.T) {
 	assert.Equal(t, "onetwothree", k.String())
 }
 
+func TestContentMD5IsChecked(t *testing.T) {
+	t.Parallel()
+	e, pool := start(t, nil)
+	client := newClient(t, e, pool, nil)
+	k := &kept{}
+	u := receive(t, e, "k", k)
+	put := &s3.PutObjectInput{Bucket: aws.String(bucket), Key: aws.String("k"), ContentMD5: aws.String("AAAAAAAAAAAAAAAAAAAAAA==")}
+	put.Body = strings.NewReader("data")
+	_, err := client.PutObject(t.Context(), put)
+	requireCode(t, "BadDigest", err)
+	assert.Zero(t, u.inMemory())
+	sum := md5.Sum([]byte("data"))
+	put.Body, put.ContentMD5 = strings.NewReader("data"), aws.String(base64.StdEncoding.EncodeToString(sum[:]))
+	_, err = client.PutObject(t.Context(), put)
+	require.NoError(t, err)
+	require.NoError(t, u.Wait(t.Context()))
+	assert.Equal(t, "data", k.String())
+}
+
 func TestCompleteIsChecked(t *testing.T) {
 	t.Parallel()
 	e, pool := start(t, nil)
@@ -173,6 +194,7 @@ func TestCompleteIsChecked(t *testing.T) {
 	requireCode(t, "InvalidPart", complete(t.Context(), client, "k", id, wrong))
 	p[2], err = putPart(t.Context(), client, "k", id, 2, []byte{2})
 	require.NoError(t, err)
+	requireCode(t, "InvalidPart", complete(t.Context(), client, "k", id, wrong, p[2], p[3]))
 	requireCode(t, "InvalidPartOrder", complete(t.Context(), client, "k", id, p[1], p[1], p[3]))
 	requireCode(t, "NoSuchUpload", complete(t.Context(), client, "k", "nope", p[1:]...))
 	require.Zero(t, k.commits)
@@ -207,6 +229,8 @@ func TestCommitComesBeforeTheAnswer(t *testing.T) {
 	assert.False(t, answered.Load())
 	_, err = client.AbortMultipartUpload(t.Context(), &s3.AbortMultipartUploadInput{Bucket: aws.String(bucket), Key: aws.String("k"), UploadId: &id})
 	requireCode(t, "NoSuchUpload", err)
+	u.fail(errInjected)
+	require.NoError(t, u.Err(), "once it is being committed, only the commit decides")
 	close(goOn)
 	require.NoError(t, <-result)
 	require.NoError(t, u.Wait(t.Context()))
@@ -414,7 +438,7 @@ func TestPartsThatCannotWaitComeLater(t *testing.T) {
 
 func TestCloseWhileUploadsHang(t *testing.T) {
 	t.Parallel()
-	e, pool := start(t, func(c *Config) { c.Window = 0 })
+	e, pool := start(t, func(c *Config) { c.Window = 1000 })
 	client := newClient(t, e, pool, nil)
 	var uploads []*Upload
 	for _, key := range []string{"idle", "half", "waiting"} {
@@ -424,11 +448,13 @@ func TestCloseWhileUploadsHang(t *testing.T) {
 	id := create(t, client, "half")
 	defer stalled(t, e, client, "half", id, 1, 1<<20)()
 	id = create(t, client, "waiting")
+	answers := countAnswers(e)
 	waiter := make(chan error, 1)
 	go func() {
-		_, err := putPart(context.WithoutCancel(t.Context()), client, "waiting", id, 2, noise(1, e.waitsFor()))
+		_, err := putPart(context.WithoutCancel(t.Context()), client, "waiting", id, 2, noise(1, 1001))
 		waiter <- err
 	}()
+	eventually(t, "the part waits for room", func() bool { return countAnswers(e) > answers })
 	require.NoError(t, e.Close())
 	for _, u := range uploads {
 		require.ErrorIs(t, u.Wait(t.Context()), ErrClosed)
@@ -442,8 +468,68 @@ func TestCloseWhileUploadsHang(t *testing.T) {
 	require.Error(t, err)
 }
 
-// waitsFor is a size of part that finds no room out of its turn.
-func (e *Endpoint) waitsFor() int { return int(e.cfg.Window) + 1 }
+func TestFailureEndsPartsOnTheirWay(t *testing.T) {
+	t.Parallel()
+	e, pool := start(t, nil)
+	client := newClient(t, e, pool, nil)
+	u := receive(t, e, "k", &kept{})
+	defer stalled(t, e, client, "k", create(t, client, "k"), 1, 1<<20)()
+	u.Close()
+	eventually(t, "the part is given up while its connection hangs", func() bool { return u.inMemory() == 0 })
+
+	u = receive(t, e, "k", &kept{})
+	id, err := u.begin(false)
+	require.NoError(t, err)
+	_, err = u.receive(t.Context(), id, &arrival{number: 1, size: 4, interrupt: func() {}, body: io.MultiReader(strings.NewReader("data"), reader(func() {
+		u.fail(errInjected)
+	}))})
+	requireFault(t, "OperationAborted", err)
+	require.ErrorIs(t, u.Wait(t.Context()), errInjected)
+}
+
+// reader is at its end, and does something when that is found.
+type reader func()
+
+func (r reader) Read([]byte) (int, error) {
+	r()
+	return 0, io.EOF
+}
+
+// Writers that give up only when the run fails must not hold up each other's end.
+func TestCloseFailsAllBeforeItWaits(t *testing.T) {
+	t.Parallel()
+	e, pool := start(t, nil)
+	client := newClient(t, e, pool, nil)
+	var uploads [2]*Upload
+	var entered sync.WaitGroup
+	entered.Add(2)
+	for i, key := range []string{"a", "b"} {
+		u, err := e.Receive(t.Context(), key, writer(func(p []byte) (int, error) {
+			entered.Done()
+			eventually(t, "the other fails", func() bool { return uploads[1-i].Err() != nil })
+			return len(p), nil
+		}), func() error { return errors.New("must not be called") })
+		require.NoError(t, err)
+		uploads[i] = u
+	}
+	for _, key := range []string{"a", "b"} {
+		_, err := putPart(t.Context(), client, key, create(t, client, key), 1, []byte("data"))
+		require.NoError(t, err)
+	}
+	entered.Wait()
+	require.NoError(t, e.Close())
+}
+
+type writer func([]byte) (int, error)
+
+func (w writer) Write(p []byte) (int, error) { return w(p) }
+
+// countAnswers counts the requests that came so far.
+func countAnswers(e *Endpoint) int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.requests
+}
 
 func TestCloseOfAnUpload(t *testing.T) {
 	t.Parallel()
@@ -465,13 +551,13 @@ func TestCloseOfAnUpload(t *testing.T) {
 
 // The order of 10,000 parts is shuffled in windows as ten connections may do; at no time is more in memory than was allowed.
 func TestMemoryIsBounded(t *testing.T) {
-	t.Parallel()
 	const count, size, window = 10_000, 10_000, 20 * 10_000
-	var peak atomic.Int64
 	sum := sha256.New()
 	u := &Upload{key: "k", window: window, patience: time.Hour, now: time.Now, done: make(chan struct{}), changed: make(chan struct{}),
 		parts: map[int]part{}, waiting: map[int][]byte{}, arriving: map[int]*arrival{}, turn: 1, commit: func() error { return nil }}
-	u.w = &watched{hash: sum, u: u, peak: &peak}
+	w := &watched{hash: sum, u: u}
+	u.w = w
+	before := heap()
 	go u.run()
 	id, err := u.begin(false)
 	require.NoError(t, err)
@@ -487,14 +573,11 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 	work := make(chan int)
 	list := make([]listedPart, count)
-	var before runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&before)
 	var senders sync.WaitGroup
 	for range 10 {
 		senders.Go(func() {
 			for n := range work {
-				tag, err := u.receive(t.Context(), id, n, size, bytes.NewReader(noise(uint64(n), size)), func() {})
+				tag, err := u.receive(t.Context(), id, &arrival{number: n, size: size, body: bytes.NewReader(noise(uint64(n), size)), interrupt: func() {}})
 				assert.NoError(t, err)
 				list[n-1] = listedPart{PartNumber: n, ETag: tag}
 			}
@@ -507,32 +590,70 @@ func TestMemoryIsBounded(t *testing.T) {
 	senders.Wait()
 	_, err = u.complete(t.Context(), id, list)
 	require.NoError(t, err)
-	var after runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&after)
-
 	want := sha256.New()
 	for n := range count {
 		want.Write(noise(uint64(n+1), size))
 	}
 	assert.Equal(t, want.Sum(nil), sum.Sum(nil))
 	assert.EqualValues(t, count*size, u.Bytes())
-	assert.LessOrEqual(t, peak.Load(), int64(window+size))
-	assert.Greater(t, peak.Load(), int64(size), "nothing ever waited: the test proves nothing")
+	assert.LessOrEqual(t, w.peak, int64(window+size))
+	assert.Greater(t, w.peak, int64(size), "nothing ever waited: the test proves nothing")
 	assert.Zero(t, u.inMemory())
-	runtime.KeepAlive(u)
+	assert.Less(t, w.heap-before, uint64(count*size/4), "the heap grows with the upload")
 }
 
-// watched notes how much the upload holds each time it is written.
+// watched notes how much the upload holds each time it is written, and now and then what is alive on the heap.
 type watched struct {
-	hash hash.Hash
-	u    *Upload
-	peak *atomic.Int64
+	hash   hash.Hash
+	u      *Upload
+	peak   int64
+	heap   uint64
+	writes int
 }
 
 func (w *watched) Write(p []byte) (int, error) {
-	w.peak.Store(max(w.peak.Load(), w.u.inMemory()))
+	w.peak = max(w.peak, w.u.inMemory())
+	if w.writes++; w.writes%1000 == 0 {
+		w.heap = max(w.heap, heap())
+	}
 	return w.hash.Write(p)
+}
+
+// heap is what is alive on the heap, in bytes.
+func heap() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+func TestNothingRunsOn(t *testing.T) {
+	before := runtime.NumGoroutine()
+	e, pool := start(t, nil)
+	web := transport(t, pool)
+	client := newClient(t, e, pool, func(o *s3.Options) { o.HTTPClient = web })
+	ctx, cancel := context.WithCancel(t.Context())
+	for _, key := range []string{"done", "idle", "half", "closed", "cancelled"} {
+		k := &kept{}
+		_, err := e.Receive(ctx, key, k, k.commit)
+		require.NoError(t, err)
+	}
+	_, err := client.PutObject(ctx, &s3.PutObjectInput{Bucket: aws.String(bucket), Key: aws.String("done"), Body: strings.NewReader("data")})
+	require.NoError(t, err)
+	vanish := stalled(t, e, client, "half", create(t, client, "half"), 1, 1<<20)
+	e.upload("closed").Close()
+	source := &source{data: noise(1, 1<<20)}
+	_, err = e.Offer(ctx, "offered", 1<<20, source.open)
+	require.NoError(t, err)
+	out, err := client.GetObject(ctx, &s3.GetObjectInput{Bucket: aws.String(bucket), Key: aws.String("offered")})
+	require.NoError(t, err)
+	cancel()
+	require.NoError(t, e.Close())
+	assert.Zero(t, source.alive.Load(), "a reader was left open")
+	out.Body.Close()
+	vanish()
+	web.CloseIdleConnections()
+	eventually(t, "all goroutines end", func() bool { return runtime.NumGoroutine() <= before })
 }
 
 func TestShortWriteFails(t *testing.T) {
