@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"time"
 
 	mssql "github.com/microsoft/go-mssqldb"
@@ -62,4 +64,31 @@ func Example() {
 	// restore over it: mssql: The tail of the log for the database "sales" has not been backed up. Use BACKUP LOG WITH NORECOVERY to backup the log if it contains work you do not want to lose. Use the WITH REPLACE or WITH STOPAT clause of the RESTORE statement to just overwrite the contents of the log. (3159)
 	// mssql: RESTORE DATABASE is terminating abnormally. (3013)
 	// restore: <nil> [an order]
+}
+
+// A server writes its backups into a folder that has another name there, and they are files like SQL Server's.
+func ExampleNewFileMedia() {
+	folder, err := os.MkdirTemp("", "stage")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.RemoveAll(folder)
+	media := mssqlsim.NewFileMedia(map[string]string{`S:\stage`: folder}, nil)
+	local, err := media.Local(`S:\stage\sales.bak`)
+	fmt.Println(filepath.Base(local), err)
+	set := mssqlsim.Set{Type: mssqlsim.DatabaseSet, Database: "sales", Records: []mssqlsim.Record{{LSN: 1, Text: "an order"}}}
+	device, err := media.Create(context.Background(), mssqlsim.Job{Path: `S:\stage\sales.bak`, Family: mssqlsim.Family{Sequence: 1, Count: 1}, Set: set})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer device.Close()
+	fmt.Println(device.Commit(context.Background(), time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)))
+	content, err := os.ReadFile(local)
+	fmt.Println(string(content[:4]), err)
+	// Output:
+	// sales.bak <nil>
+	// <nil>
+	// TAPE <nil>
 }

@@ -50,12 +50,12 @@ func NewFileMedia(folders map[string]string, o *FileOptions) *FileMedia {
 }
 
 var (
-	errNoFile     = &DeviceError{Code: 2, Text: "The system cannot find the file specified."}
-	errNoFolder   = &DeviceError{Code: 3, Text: "The system cannot find the path specified."}
-	errDenied     = &DeviceError{Code: 5, Text: "Access is denied."}
-	errSharing    = &DeviceError{Code: 32, Text: "The process cannot access the file because it is being used by another process."}
-	errDiskFull   = &DeviceError{Code: 112, Text: "There is not enough space on the disk."}
-	errInputOrOut = &DeviceError{Code: 1117, Text: "The request could not be performed because of an I/O device error."}
+	errNoFile   = &DeviceError{Code: 2, Text: "The system cannot find the file specified."}
+	errNoFolder = &DeviceError{Code: 3, Text: "The system cannot find the path specified."}
+	errDenied   = &DeviceError{Code: 5, Text: "Access is denied."}
+	errSharing  = &DeviceError{Code: 32, Text: "The process cannot access the file because it is being used by another process."}
+	errDiskFull = &DeviceError{Code: 112, Text: "There is not enough space on the disk."}
+	errIO       = &DeviceError{Code: 1117, Text: "The request could not be performed because of an I/O device error."}
 )
 
 // Local is where a path of the server lies on this machine. A path outside the folders is system error 3.
@@ -93,7 +93,7 @@ func systemError(err error, missing *DeviceError) error {
 	}
 	var p *fs.PathError
 	if errors.As(err, &p) {
-		return errInputOrOut
+		return errIO
 	}
 	return err
 }

@@ -469,7 +469,7 @@ func TestPathsOfTheServer(t *testing.T) {
 		require.NoError(t, err, path)
 		assert.Equal(t, want, got)
 	}
-	for _, path := range []string{`S:\stage`, `S:\other\x`, `S:\stage\..\x`, "/stag", "", "x"} {
+	for _, path := range []string{`S:\stage`, `S:\elsewhere\x`, `S:\stage\..\x`, "/stag", "", "x"} {
 		_, err := m.Local(path)
 		var d *mssqlsim.DeviceError
 		require.ErrorAs(t, err, &d, path)

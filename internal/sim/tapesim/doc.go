@@ -1,4 +1,5 @@
-// Package tapesim writes backup files as SQL Server does: Microsoft Tape Format with the server's own blocks, for tests that have no genuine file.
+// Package tapesim writes backup files as SQL Server does: Microsoft Tape Format with the server's own blocks, for tests that have no genuine file,
+// at once (File.Bytes) or step by step (Writer).
 //
 // It knows: media headers and stripes (TAPE, RAID), file marks of any size, several sets in a file (SSET, VOLB, ESET), full, differential and log
 // backups, both descriptions of a set (MSCI, MSLS), pages and log (MSDA, MSTL) with and without the checksums of WITH CHECKSUM, passwords, and streams
