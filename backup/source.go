@@ -124,9 +124,10 @@ type Locator interface {
 	Locate(ctx context.Context, h History, item, where string) (Target, error)
 }
 
-// Verifier understands the content of its artifacts and can tell whether they are whole, without a server. It earns ProofFormat.
+// Verifier understands the content of its artifacts and can tell whether they are whole, without a server where their format allows it. It earns ProofFormat.
 type Verifier interface {
-	// Verify reads the artifacts of set and returns an error that wraps ErrCorrupt and names what is wrong.
+	// Verify reads the artifacts of set and returns an error that wraps ErrCorrupt and names what is wrong. Any other error says that nothing is known: what
+	// only a server can read needs one, and a job with a Stager, so that RestoreSet.Fetch has a place.
 	Verify(ctx context.Context, set *RestoreSet) error
 }
 

@@ -1,6 +1,7 @@
 package chain
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/quiesce-go/quiesce/mssql/mtf"
@@ -63,7 +64,8 @@ type Set struct {
 	Build           int `json:"build,omitempty"`
 	DatabaseVersion int `json:"database_version,omitempty"`
 
-	// Position is the number of the set in its file, from 1. Devices are its files, in the order of their stripes, in whatever way the caller names files.
+	// Position is the number of the set in its file, from 1. Devices are its files, in the order of their stripes, in whatever way the caller names files; an
+	// empty name stands for a file that is missing. No Devices at all: the caller keeps the files' names elsewhere and has all of them.
 	Position int      `json:"position"`
 	Devices  []string `json:"devices,omitempty"`
 	// Stripes is how many files the set is spread over; fewer Devices mean that some are missing.
@@ -80,5 +82,56 @@ type File struct {
 	SizeBytes int64  `json:"size"`
 }
 
+// Missing are the stripes without a file, from 1.
+func (s Set) Missing() []int {
+	if len(s.Devices) == 0 {
+		return nil
+	}
+	var missing []int
+	for i := range max(s.Stripes, len(s.Devices)) {
+		if i >= len(s.Devices) || s.Devices[i] == "" {
+			missing = append(missing, i+1)
+		}
+	}
+	return missing
+}
+
 // Empty reports whether the set is a log without a record, which a chain is complete without.
 func (s Set) Empty() bool { return s.Type == mtf.Log && s.FirstLSN == s.LastLSN }
+
+// String names the set for people: "log of sales, 25000000015300001 to 25000000016300001, 2017-06-01 13:09:13 +02:00".
+func (s Set) String() string {
+	zone := time.FixedZone("", s.ZoneMinutes*60)
+	return fmt.Sprintf("%s of %s, %s to %s, %s", s.Type.Kind(), s.Database, s.FirstLSN, s.LastLSN, s.Finished.In(zone).Format("2006-01-02 15:04:05 -07:00"))
+}
+
+func (s Set) isLog() bool { return s.Type == mtf.Log }
+
+// crosses reports whether the database was restored, and so began another fork, within the log of the set.
+func (s Set) crosses() bool { return !s.FirstFork.IsZero() && s.FirstFork != s.Fork }
+
+// firstFork is the fork at the start: that at the end when the header names none.
+func (s Set) firstFork() mtf.GUID {
+	if s.FirstFork.IsZero() {
+		return s.Fork
+	}
+	return s.FirstFork
+}
+
+// forkPoint is where the fork of a set that crosses begins. A header that does not say leaves only the start, which is safe.
+func (s Set) forkPoint() mtf.LSN {
+	if s.ForkPointLSN.IsZero() {
+		return s.FirstLSN
+	}
+	return s.ForkPointLSN
+}
+
+// before reports whether s is certainly over at t. Headers have whole seconds, so a set may have ended most of a second after what its header says.
+func (s Set) before(t time.Time) bool { return !s.ended().After(t) }
+
+func (s Set) ended() time.Time {
+	if s.Finished.Nanosecond() == 0 {
+		return s.Finished.Add(time.Second)
+	}
+	return s.Finished
+}
