@@ -15,9 +15,7 @@ import (
 
 // What the tape format has no known place for, but RESTORE HEADERONLY tells.
 const (
-	databaseVersion = 957
-	compatibility   = 160
-	ownRecord       = "QSIM" // in the description of a set: the Set as JSON, without what the format holds
+	ownRecord = "QSIM" // in the description of a set: the Set as JSON, without what the format holds
 )
 
 // container begins a compressed or encrypted backup: the name, the version, and a number.
@@ -128,7 +126,7 @@ func (s Set) onTape(families int) (tapesim.Set, error) {
 		BaseLSN: tapeLSN(s.BaseLSN), BaseGUID: tapeGUID(s.BaseID), FullGUID: tapeGUID(s.DatabaseID),
 		Binding: tapeGUID(s.Binding), Fork: tapeGUID(s.Fork), FamilyGUID: tapeGUID(s.FamilyGUID),
 		Created: s.Created.In(s.Start.Location()), Started: s.Start, Zone: quarters(s.Start), Major: s.Version.Major, Minor: s.Version.Minor,
-		DatabaseVersion: databaseVersion, Compatibility: compatibility, Checksum: s.Checksum, Groups: []string{"PRIMARY"}, Bytes: uint64(s.Bytes),
+		DatabaseVersion: uint16(databaseVersion(s.Version)), Compatibility: s.Version.Major * 10, Checksum: s.Checksum, Groups: []string{"PRIMARY"}, Bytes: uint64(s.Bytes),
 	}
 	if s.FirstFork != s.Fork {
 		x.FirstFork = tapeGUID(s.FirstFork)
