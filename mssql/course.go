@@ -1,6 +1,7 @@
 package mssql
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,6 +18,8 @@ type course struct {
 	item, name string // as it was backed up, as it comes back
 	links      []link // a full, perhaps a differential, logs
 	until      time.Time
+	at         mtf.LSN // stop before the record there, or with behind after it; zero for none
+	behind     bool
 	options    restoreOptions
 	transfer   int // MAXTRANSFERSIZE, 0 for the server's choice
 
@@ -70,6 +73,12 @@ func (s *Source) coursesOf(r backup.RestoreRequest, set *backup.RestoreSet, o re
 		t.links = append(t.links, l)
 		if !step.Until.IsZero() {
 			t.until = step.Until
+		}
+		if step.UntilPosition != "" {
+			if t.at, err = lsnOf(step.UntilPosition); err != nil {
+				return nil, s.fail(context.Background(), "restore", t.item, fmt.Errorf("%w: %w", backup.ErrRefused, err))
+			}
+			t.behind = r.Target.After
 		}
 	}
 	return tasks, nil
@@ -169,7 +178,12 @@ func (t *course) stop(l link) string {
 	case stopBeforeLSN:
 		return "STOPBEFOREMARK = " + quoteText("lsn:"+t.options.stopName)
 	}
-	if l.stopAt == "" {
+	switch {
+	case !t.at.IsZero() && t.behind:
+		return "STOPATMARK = " + quoteText("lsn:"+t.at.String())
+	case !t.at.IsZero():
+		return "STOPBEFOREMARK = " + quoteText("lsn:"+t.at.String())
+	case l.stopAt == "":
 		return ""
 	}
 	return "STOPAT = " + quoteText(l.stopAt)
@@ -208,7 +222,10 @@ func onTick(text string) (string, error) {
 }
 
 // stops reports whether the restore is to end inside a log.
-func (t *course) stops() bool { return !t.until.IsZero() || t.options.stop != "" }
+func (t *course) stops() bool { return !t.until.IsZero() || !t.at.IsZero() || t.options.stop != "" }
+
+// stopsElsewhere reports whether the plan itself stops inside a log.
+func (t *course) stopsElsewhere() bool { return !t.until.IsZero() || !t.at.IsZero() }
 
 // finish is the statement that ends the sequence, if there is one.
 func (t *course) finish() (st statement, ok bool) {

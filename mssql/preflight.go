@@ -89,6 +89,9 @@ func (p *preflight) stop(t *course) error {
 	if t.options.stop == "" {
 		return t.stopsAt()
 	}
+	if t.stopsElsewhere() {
+		return p.refuse(t, backup.ErrRefused, "give one of them", "the target names a point and so does %s", t.options.stop)
+	}
 	if logs < 0 {
 		return p.refuse(t, backup.ErrRefused, "choose a target that has log backups", "%s needs a log to stop in, and the plan has none", t.options.stop)
 	}

@@ -198,9 +198,9 @@ func (r *restoring) reached(ctx context.Context, c *session, t *course, i int) (
 	}
 	behind := slices.ContainsFunc(c.notices, func(n int32) bool { return n == infoStopBehind || n == infoStopBehind2 })
 	if last := i == len(t.links)-1; last || behind {
-		if last && behind && t.options.stop != "" {
+		if last && behind && t.until.IsZero() {
 			return false, &backup.Error{Op: "restore", App: application, Instance: r.src.instance, Artifact: t.name, Advice: "look at the name of the mark, or at msdb.dbo.logmarkhistory of the source",
-				Err: fmt.Errorf("%w: %s %s is in none of the logs", backup.ErrNoBackup, t.options.stop, t.options.stopName)}
+				Err: fmt.Errorf("%w: the point to stop at (%s) is in none of the logs", backup.ErrNoBackup, t.stop(t.links[i]))}
 		}
 		return false, nil
 	}

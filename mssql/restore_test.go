@@ -259,7 +259,7 @@ func TestAGapIsRefused(t *testing.T) {
 	l.sim.DropDatabase("shop")
 	l.heard.changes()
 	p := l.pipeline(t)
-	plan, err := p.Plan(t.Context(), backup.Target{})
+	plan, err := p.Plan(t.Context(), backup.Target{Select: []backup.Selection{{Name: "shop"}}})
 	require.NoError(t, err)
 	for i, s := range plan.Steps {
 		if s.Item.Kind == backup.Log && s.ID != m.ID {
@@ -393,5 +393,18 @@ func TestATimeIsCutToATick(t *testing.T) {
 		got, err := onTick(text)
 		require.NoError(t, err)
 		assert.Equal(t, want, got, text)
+	}
+}
+
+func TestPlacesInALog(t *testing.T) {
+	t.Parallel()
+	l, _ := shopLab(t, nil)
+	p := l.pipeline(t)
+	target, err := p.Locate(t.Context(), backup.Target{Select: []backup.Selection{{Name: "shop"}}}, "lsn:25000000011600037")
+	require.NoError(t, err)
+	assert.Equal(t, backup.Position("0000000025000000011600037"), target.Position)
+	for _, bad := range []string{"lsn:x", "somewhere"} {
+		_, err = p.Locate(t.Context(), target, bad)
+		require.ErrorIs(t, err, backup.ErrOption, bad)
 	}
 }

@@ -37,7 +37,8 @@ type Fork struct {
 	LastLSN  mtf.LSN
 }
 
-// Window is a stretch of time to any moment of which a fork can be restored; for a full or differential that no log follows, From and To are the one moment of its end.
+// Window is a stretch of time to any moment of which a fork can be restored. The end of a full or differential is a moment of its own, From and To, where no log goes on
+// from that very moment; with headers that tell times to the second there is none for a second after it.
 type Window struct {
 	Fork     mtf.GUID
 	From, To time.Time
@@ -85,8 +86,7 @@ func describe(family mtf.GUID, own []Set) Database {
 			d.Servers = append(d.Servers, s.Server)
 		}
 	}
-	slices.SortStableFunc(own, func(a, b Set) int { return inLog(&a, &b) })
-	d.Sets = own
+	d.Sets = slices.SortedStableFunc(slices.Values(own), func(a, b Set) int { return inLog(&a, &b) })
 	for _, l := range h.lost {
 		d.Lost = append(d.Lost, Lost{*l.set, l.why})
 	}
@@ -122,7 +122,7 @@ func (h *history) windows() []Window {
 			}
 			if cur == nil || s.FirstLSN.Compare(cur.ToLSN) > 0 {
 				all = keep(all, cur)
-				cur = &Window{Fork: l.fork, From: n.from.moment(), FromLSN: n.from.set.LastLSN}
+				cur = &Window{Fork: l.fork, From: n.from.set.ended(), FromLSN: n.from.set.LastLSN}
 			}
 			if s.BulkLogged {
 				// No moment in it: the window ends before, and a new one begins when it is surely over.
@@ -149,14 +149,6 @@ func (h *history) windows() []Window {
 		last = w
 		return false
 	})
-}
-
-// moment is the time from which on a restore that goes through n can stop.
-func (n *node) moment() time.Time {
-	if n.set.isLog() {
-		return n.set.ended()
-	}
-	return n.set.Finished
 }
 
 // keep adds a window that has a moment.

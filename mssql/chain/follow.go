@@ -99,7 +99,7 @@ func Check(steps []Set) error {
 		case i > 0 && s.isLog() && s.FamilyGUID == steps[0].FamilyGUID:
 			// Not merely after the step before: an empty log does not move the database.
 			if r = at.enters(s); r != nil {
-				r.about(steps[i-1], s)
+				r = r.about(steps[i-1], s)
 			}
 		case i > 0:
 			r = follows(steps[i-1], s)

@@ -56,18 +56,16 @@ func Merge(sets []Set) []Set {
 		position, stripes int
 	}
 	var merged []Set
-	at := map[place][]int{}
-next:
+	at := map[place]int{}
 	for _, s := range sets {
 		key := place{s.GUID, s.Position, s.Stripes}
-		for _, i := range at[key] {
-			if m := &merged[i]; !s.GUID.IsZero() && same(*m, s) {
-				m.Devices = join(m.Devices, s.Devices)
-				m.Checksums = m.Checksums || s.Checksums // a stripe without data bears none
-				continue next
-			}
+		if i, ok := at[key]; ok && !s.GUID.IsZero() && same(merged[i], s) {
+			m := &merged[i]
+			m.Devices = join(m.Devices, s.Devices)
+			m.Checksums = m.Checksums || s.Checksums // a stripe without data bears none
+			continue
 		}
-		at[key] = append(at[key], len(merged))
+		at[key] = len(merged)
 		merged = append(merged, s)
 	}
 	return merged

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/quiesce-go/quiesce/mssql/mtf"
 )
@@ -208,26 +207,37 @@ func (g *goal) steps(e end) (Plan, *Refusal) {
 	return p, nil
 }
 
-// backup leads to the end of the backup that GUID names.
+// backup leads to the end of the backup that GUID names. Where that one cannot be used, or is a log, other backups may lead to the very same place in the log.
 func (g *goal) backup() (end, *Refusal) {
+	var s *Set
+	var why *Refusal
 	for _, l := range g.lost {
 		if l.set.GUID == g.GUID {
-			return end{}, l.why
+			s, why = l.set, l.why
 		}
 	}
-	i := slices.IndexFunc(g.sets, func(s *Set) bool { return s.GUID == g.GUID })
-	if i < 0 {
-		return end{}, refuse(NothingHere, "look at what backups there are", "there is no backup %s of this database", g.GUID)
+	if i := slices.IndexFunc(g.sets, func(s *Set) bool { return s.GUID == g.GUID }); i >= 0 {
+		s, why = g.sets[i], nil
 	}
-	s := g.sets[i]
-	if !s.isLog() {
+	switch {
+	case s == nil:
+		return end{}, refuse(NothingHere, "look at what backups there are", "there is no backup %s of this database", g.GUID)
+	case why == nil && !s.isLog():
 		return end{node: &node{set: s}}, nil
+	case why != nil && why.Cause == Conflicting:
+		return end{}, why
 	}
 	r := g.search(every, every)
-	if n := r.within(s.Fork, s.LastLSN, s.LastLSN); n != nil {
-		return end{node: n}, nil
+	n := r.within(s.Fork, s.LastLSN, s.LastLSN)
+	switch {
+	case n == nil && why == nil:
+		return end{}, g.explain(r, s.Fork, s.LastLSN)
+	case n == nil:
+		return end{}, why
+	case why != nil:
+		g.notes = append(g.notes, "other backups lead to the same state: "+why.Detail)
 	}
-	return end{}, g.explain(r, s.Fork, s.LastLSN)
+	return end{node: n}, nil
 }
 
 // newest leads to the newest state that the backups speak of. What lies behind a gap is spoken of, so a restore that would end at the gap is refused.
@@ -254,10 +264,11 @@ func (g *goal) lastOf(fork mtf.GUID) (last mtf.LSN) {
 	return last
 }
 
-// moment leads to Time: through logs that were over before it into the first that was begun at it or later, and so holds all that was committed by then.
+// moment leads to Time: from a backup that was surely over by then, through logs that were begun before it, into the first that was begun at it or later, and so holds all
+// that was committed until then.
 func (g *goal) moment() (end, *Refusal) {
 	t := g.Time
-	r := g.search(func(s *Set) bool { return !s.Finished.After(t) }, func(s *Set) bool { return s.Started.Before(t) && (!s.BulkLogged || s.before(t)) })
+	r := g.search(func(s *Set) bool { return s.before(t) }, func(s *Set) bool { return s.Started.Before(t) && (!s.BulkLogged || s.before(t)) })
 	found := map[mtf.GUID]end{}
 	for _, s := range g.sets {
 		if !s.isLog() && s.Finished.Equal(t) {
@@ -275,7 +286,11 @@ func (g *goal) moment() (end, *Refusal) {
 	if len(found) == 0 || !g.Fork.IsZero() && found[g.Fork].node == nil {
 		return end{}, g.explainMoment(r)
 	}
-	return g.choose(found, func(fork mtf.GUID, life span) bool { return !life.from.After(t) })
+	e, why := g.choose(found, func(life span) bool { return !life.from.After(t) })
+	if why == nil && e.stop != nil && e.stop.crosses() {
+		g.notes = append(g.notes, fmt.Sprintf("the database was restored while the %s was filled: what it had held until then, beyond %s, is not on this fork", e.stop, e.stop.forkPoint()))
+	}
+	return e, why
 }
 
 // record leads to a log record, with it or without it.
@@ -316,9 +331,9 @@ func (g *goal) record() (end, *Refusal) {
 	}
 	switch {
 	case len(found) > 0 && (g.Fork.IsZero() || found[g.Fork].node != nil):
-		return g.choose(found, func(mtf.GUID, span) bool { return false })
+		return g.choose(found, func(span) bool { return false })
 	case bulk != nil && (g.Fork.IsZero() || bulk.Fork == g.Fork):
-		return end{}, g.unstoppable(bulk)
+		return end{}, unstoppable(bulk)
 	}
 	fork := g.Fork
 	if fork.IsZero() {
@@ -345,7 +360,7 @@ func (g *goal) mark() (end, *Refusal) {
 	}
 	starts := slices.DeleteFunc(slices.Clone(g.sets), func(s *Set) bool { return s.isLog() })
 	if !g.Time.IsZero() {
-		starts = slices.DeleteFunc(starts, func(s *Set) bool { return s.Finished.After(g.Time) })
+		starts = slices.DeleteFunc(starts, func(s *Set) bool { return !s.before(g.Time) })
 	}
 	from := func(usable []*Set) *node {
 		ok := make(map[*Set]bool, len(usable))
@@ -384,99 +399,4 @@ func (g *goal) mark() (end, *Refusal) {
 		g.notes = append(g.notes, fmt.Sprintf("log is missing after %s: a mark behind it is not found", n.set.LastLSN))
 	}
 	return end{node: n}, nil
-}
-
-// A span is from when to when sets of a fork were taken.
-type span struct {
-	fork     mtf.GUID
-	from, to time.Time
-	last     mtf.LSN
-	newest   *Set
-}
-
-// lives are the spans of the forks, by their ends.
-func (g *history) lives() []span {
-	at := map[mtf.GUID]*span{}
-	for s := range g.all() {
-		l := at[s.Fork]
-		if l == nil {
-			l = &span{s.Fork, s.Started, s.Finished, s.LastLSN, s}
-			at[s.Fork] = l
-		}
-		if s.Started.Before(l.from) {
-			l.from = s.Started
-		}
-		if s.Finished.After(l.to) {
-			l.to, l.newest = s.Finished, s
-		}
-		l.last = later(l.last, s.LastLSN)
-	}
-	all := make([]span, 0, len(at))
-	for _, l := range at {
-		all = append(all, *l)
-	}
-	slices.SortFunc(all, func(a, b span) int {
-		return cmp.Or(a.to.Compare(b.to), a.from.Compare(b.from), cmp.Compare(a.fork.String(), b.fork.String()))
-	})
-	return all
-}
-
-// newestFork is the fork on which the newest state is: that of the newest backup, if all others had ended when it began. Copies of a database that live side by side,
-// as after a restore onto another server, have no common order, and are refused.
-func (g *goal) newestFork() (mtf.GUID, *Refusal) {
-	lives := g.lives()
-	if !g.Fork.IsZero() {
-		if !slices.ContainsFunc(lives, func(l span) bool { return l.fork == g.Fork }) {
-			return g.Fork, refuse(NothingHere, "look at what forks there are", "no backup is of the recovery fork %s", g.Fork)
-		}
-		return g.Fork, nil
-	}
-	top := lives[len(lives)-1]
-	rivals := slices.DeleteFunc(slices.Clone(lives), func(l span) bool { return !l.to.After(top.from) })
-	if len(rivals) > 1 {
-		return top.fork, ambiguous(rivals)
-	}
-	if len(lives) > 1 {
-		g.notes = append(g.notes, fmt.Sprintf("the database was restored before: of %d recovery forks this is the newest, %s", len(lives), top.fork))
-	}
-	return top.fork, nil
-}
-
-// choose picks among ends on different forks: the one that Fork names, the only one, or the only one that was alive.
-func (g *goal) choose(found map[mtf.GUID]end, alive func(mtf.GUID, span) bool) (end, *Refusal) {
-	if !g.Fork.IsZero() {
-		return found[g.Fork], nil
-	}
-	var open, living []span
-	for _, l := range g.lives() {
-		if found[l.fork].node == nil {
-			continue
-		}
-		open = append(open, l)
-		if alive(l.fork, l) {
-			living = append(living, l)
-		}
-	}
-	if len(found) == 1 {
-		for _, e := range found {
-			return e, nil
-		}
-	}
-	if len(living) != 1 {
-		return end{}, ambiguous(open)
-	}
-	g.notes = append(g.notes, fmt.Sprintf("the database was restored later: of %d recovery forks that lead here the plan is for the one that lived then, %s", len(open), living[0].fork))
-	return found[living[0].fork], nil
-}
-
-func ambiguous(forks []span) *Refusal {
-	var names []string
-	for _, l := range forks {
-		names = append(names, fmt.Sprintf("%s (%s to %s)", l.fork, clock(l.from), clock(l.to)))
-	}
-	r := refuse(Ambiguous, "name the recovery fork", "the database was restored and lived on in several recovery forks: %s", strings.Join(names, ", "))
-	for _, l := range forks {
-		r.about(*l.newest)
-	}
-	return r
 }

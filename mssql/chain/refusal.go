@@ -49,7 +49,7 @@ type Refusal struct {
 	Number   int
 	Database string
 	Family   mtf.GUID
-	// From and To are the log that is missing: from From up to, and without, To. From is zero when nothing before To is there, To when no backup says how far.
+	// From and To are the log that is missing: from From up to, and without, To. From is zero when no backup says from where on, To when none says how far.
 	From, To mtf.LSN
 	// Sets are those concerned: what is before and behind the missing log, the set that cannot be used, the candidates among which the target does not choose.
 	Sets []Set
