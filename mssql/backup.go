@@ -166,7 +166,7 @@ func (r *run) steps(ctx context.Context, t *task) (backup.Item, error) {
 		if err != nil || again == nil {
 			return it, err
 		}
-		again.reason += c.stranger(ctx, *t.facts, t.base)
+		again.reason += c.stranger(ctx, t)
 		t.choice = *again
 		r.req.Log.Info("another backup is taken", "item", t.facts.name, "kind", again.kind, "why", again.reason)
 	}
@@ -210,6 +210,10 @@ func (r *run) take(ctx context.Context, c *session, t *task) (it backup.Item, ag
 	set, err := r.read(ctx, c, f, ch, room.devices())
 	if err != nil {
 		return it, nil, err
+	}
+	t.own = append(t.own, set.GUID)
+	if ch.kind == backup.Differential {
+		t.facts.baseGUID = set.DifferentialBaseGUID
 	}
 	next, other := ch.next(r.ask, f, t.base, set)
 	if other && ch.kind != backup.Log {

@@ -41,7 +41,8 @@
 // # What is guaranteed
 //
 // What is recorded as a link continues the chain by the header of the file itself, not by what was decided before it was written. Windows are dated by the
-// server's clock: a log reaches to the moment just before its BACKUP began, since all that was committed before is in it.
+// server's clock: a log reaches to the moment just before its BACKUP began, since all that was committed before is in it. When another tool takes a log between the decision and
+// our own log backup, ours is kept as an artifact beside the differential or full that then follows, because the server has truncated it; no restore of the job uses it.
 //
 // When a run fails or is cancelled, the statement is stopped and half-written files are removed; no backup that failed changes a chain. A tail WITH NORECOVERY that could not be kept is undone: the
 // database is brought online again.

@@ -25,8 +25,6 @@ const (
 	errNoBase        = 3035
 	errNoLogChain    = 4214
 	errSimpleLog     = 4208
-	errReadTransient = 3203
-	errIOTransient   = 3271
 	errPermission    = 262
 	errNoObject      = 208
 	errNoRight       = 229
@@ -93,15 +91,6 @@ func number(err error) int32 {
 func said(err error, n int32) bool {
 	var r *refusal
 	return errors.As(told(err), &r) && slices.ContainsFunc(r.all, func(e driver.Error) bool { return e.Number == n })
-}
-
-// transient reports whether the same statement may succeed a little later: another backup runs, the database is in use, reading hiccuped.
-func transient(err error) bool {
-	switch number(err) {
-	case errBusy, errInUse, errReadTransient, errIOTransient, 1205:
-		return true
-	}
-	return false
 }
 
 // unchained reports whether a link could not be taken or applied because the chain is not what it needs: a full mends it.

@@ -59,7 +59,7 @@ func (tr *trial) pipeline() (*backup.Pipeline, error) {
 	}
 	cfg := backup.Config{
 		Job:      trialJob,
-		Source:   tr.probe,
+		Source:   tr.probe.source(),
 		Sink:     tr.sink,
 		PartSize: trialPart,
 		Workers:  2,
@@ -234,6 +234,20 @@ func (p *probe) Recover(ctx context.Context, job string, h backup.History) error
 		return in.Recover(ctx, job, h)
 	}
 	return nil
+}
+
+// source is the probe with what only some agents can do.
+func (p *probe) source() backup.Source {
+	if s, ok := p.inner.(backup.Salvager); ok {
+		return salvagingProbe{p, s}
+	}
+	return p
+}
+
+// salvagingProbe is the probe of an agent that is a Salvager, which has no neutral form.
+type salvagingProbe struct {
+	*probe
+	backup.Salvager
 }
 
 // last is the error of the agent's last Backup.
