@@ -35,6 +35,7 @@ type lab struct {
 	events func(backup.Event)
 	opt    Options
 	pace   func(ctx context.Context, database string, percent int) error
+	change func(*mssqlsim.Config) // before the server starts
 }
 
 // labClock is the server's clock: a second later at every look, in a zone of its own.
@@ -130,14 +131,17 @@ func newLab(t testing.TB, o *Options) *lab {
 func (l *lab) sinkFolders() map[string]string { return map[string]string{labFolder: l.local} }
 
 func (l *lab) start(folders map[string]string) (err error) {
-	l.sim, err = mssqlsim.New(mssqlsim.Config{Name: "LAB", Now: l.clock.now, Media: mssqlsim.NewFileMedia(folders, nil),
+	c := mssqlsim.Config{Name: "LAB", Now: l.clock.now, Media: mssqlsim.NewFileMedia(folders, nil),
 		Pace: func(ctx context.Context, database string, percent int) error {
 			if l.pace != nil {
 				return l.pace(ctx, database, percent)
 			}
 			return nil
-		}})
-	if err != nil {
+		}}
+	if l.change != nil {
+		l.change(&c)
+	}
+	if l.sim, err = mssqlsim.New(c); err != nil {
 		return err
 	}
 	l.heard = &recorder{Instance: l.sim}
