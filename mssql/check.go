@@ -34,7 +34,7 @@ func (s *Source) Check(ctx context.Context, dir backup.StageDir) []backup.Findin
 	}
 	out = append(out, s.checkSelection(all), c.checkRights(ctx, s.selected(all)), s.checkCompression(v))
 	if dir.Path == "" && s.opt.Endpoint != nil {
-		return append(out, s.checkEndpoint(ctx, c, all))
+		return append(out, s.checkEndpoint(ctx, c, v, all))
 	}
 	return append(out, s.checkFile(ctx, c, dir))
 }

@@ -12,17 +12,17 @@ import (
 )
 
 // checkEndpoint has the server send a backup to the endpoint, as a run would.
-func (s *Source) checkEndpoint(ctx context.Context, c *session, all []*facts) backup.Finding {
+func (s *Source) checkEndpoint(ctx context.Context, c *session, v server, all []*facts) backup.Finding {
 	const what = "a backup can be sent to the endpoint and its record read"
 	g, err := s.openGate(ctx, "", slog.New(slog.DiscardHandler))
 	if err != nil {
 		return finding(what, err)
 	}
-	err = s.tryEndpoint(ctx, c, g, all)
+	err = s.tryEndpoint(ctx, c, g, v, all)
 	return finding(what, s.fail(ctx, "check the endpoint", g.endpoint.URL(""), errors.Join(err, g.close(ctx))))
 }
 
-func (s *Source) tryEndpoint(ctx context.Context, c *session, g *gate, all []*facts) error {
+func (s *Source) tryEndpoint(ctx context.Context, c *session, g *gate, v server, all []*facts) error {
 	var got firstBytes
 	u, err := g.endpoint.Receive(ctx, g.key("/check.bak"), &got, func() error { return nil })
 	if err != nil {
@@ -30,7 +30,8 @@ func (s *Source) tryEndpoint(ctx context.Context, c *session, g *gate, all []*fa
 	}
 	defer u.Close()
 	to := []device{{URL: true, Path: u.URL}}
-	st := backupStatement("model", to, backupOptions{copyOnly: true, noChecksum: s.opt.NoChecksum, name: "Quiesce check of the endpoint"})
+	st := backupStatement("model", to, backupOptions{copyOnly: true, noChecksum: s.opt.NoChecksum, compression: s.compression(v),
+		maxTransferSize: s.opt.Endpoint.transfer(), name: "Quiesce check of the endpoint"})
 	if err := s.patiently(ctx, func() error { return c.run(ctx, st, nil) }, func() {}); err != nil {
 		if uerr := u.Err(); uerr != nil {
 			err = fmt.Errorf("%w; at the endpoint: %w", err, uerr)

@@ -19,7 +19,7 @@
 //   - ALTER DATABASE name SET RECOVERY model, SET MULTI_USER, SET SINGLE_USER WITH ROLLBACK IMMEDIATE [DOC ALTER DATABASE SET].
 //   - USE name.
 //   - SELECT of a number, @@SPID, @@SERVERNAME, @@VERSION, DB_NAME(), SYSDATETIMEOFFSET(), SERVERPROPERTY('name'), with or without AS.
-//   - SELECT columns or * FROM sys.databases, sys.database_recovery_status, sys.master_files, sys.dm_exec_requests (running backups), msdb.dbo.backupset or
+//   - SELECT columns or * FROM sys.databases, sys.database_recovery_status, sys.master_files, sys.dm_exec_requests (running backups), msdb.dbo.backupset, backupfile or
 //     msdb.dbo.backupmediafamily, WHERE column =, <>, IS NULL or IS NOT NULL, joined by AND, ORDER BY one column [DESC] [DOC, the page of each view; the columns are in
 //     the code of its rows].
 //
