@@ -156,7 +156,7 @@ func (r *run) database(ctx context.Context, t *task) (backup.Item, error) {
 	case err == nil:
 		return it, nil
 	case errors.As(err, &whole):
-		return it, whole.error
+		return it, r.s.fail(ctx, "back up", t.facts.name, whole.error)
 	case ctx.Err() != nil:
 		return it, r.s.fail(ctx, "back up", t.facts.name, err)
 	}
@@ -200,7 +200,14 @@ func (r *run) take(ctx context.Context, c *session, t *task) (it backup.Item, ag
 		}
 		return it, nil, runError{err}
 	}
+	// given: the server may have truncated the log that is in the file.
+	given := false
 	defer func() {
+		if err != nil && given {
+			// The file is the only copy of that log. It stays where it is, the run ends, and the next one asks Salvage what is in it.
+			err = runError{err}
+			return
+		}
 		if cerr := room.close(); cerr != nil {
 			err = errors.Join(err, fmt.Errorf("remove a half-written backup: %w", cerr))
 		}
@@ -213,6 +220,7 @@ func (r *run) take(ctx context.Context, c *session, t *task) (it backup.Item, ag
 		}()
 	}
 	before, err := r.write(ctx, c, f, ch, room.devices())
+	given = ch.kind == backup.Log && !ch.copyOnly && (err == nil || number(err) == 0)
 	if next, ok := r.mend(t, err); ok {
 		return it, next, nil
 	} else if err != nil {
@@ -241,7 +249,15 @@ func (r *run) take(ctx context.Context, c *session, t *task) (it backup.Item, ag
 	for i := range set.Devices {
 		set.Devices[i] = names[i].Name
 	}
-	room.annotate("set", set.GUID.String())
+	if other {
+		ch.loose = next.reason
+	}
+	if it, err = ch.record(set, t.base, before, after); err == nil {
+		err = annotate(room, it)
+	}
+	if err != nil {
+		return it, nil, err
+	}
 	if err := room.commit(); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return it, nil, err
@@ -255,8 +271,7 @@ func (r *run) take(ctx context.Context, c *session, t *task) (it backup.Item, ag
 		return it, &next, nil
 	}
 	r.note(f, ch, set)
-	it, err = ch.record(set, t.base, before, after)
-	return it, nil, err
+	return it, nil, nil
 }
 
 // mend says what to take when the server refused for want of a chain or a base, which nobody could know before.

@@ -28,7 +28,6 @@ type course struct {
 	replace bool          // and gives way
 	done    int           // links that an interrupted restore has applied
 	moves   []move
-	skipped string // why it is left out of a restore of everything
 }
 
 // link is one backup to apply.

@@ -34,6 +34,7 @@ type lab struct {
 	sink   *backuptest.MemSink
 	events func(backup.Event)
 	opt    Options
+	name   string // of the server; LAB when empty
 	pace   func(ctx context.Context, database string, percent int) error
 	change func(*mssqlsim.Config) // before the server starts
 }
@@ -66,11 +67,12 @@ type recorder struct {
 func (r *recorder) Batch(ctx context.Context, s *tds.Session, q tds.Query, a *tds.Answer) error {
 	r.mu.Lock()
 	r.batches = append(r.batches, q.Text)
+	before, refuse := r.before, r.refuse
 	r.mu.Unlock()
-	if r.before != nil {
-		r.before(q.Text)
+	if before != nil {
+		before(q.Text)
 	}
-	if r.refuse != nil && r.refuse(q.Text) {
+	if refuse != nil && refuse(q.Text) {
 		return tds.Message{Number: 3013, State: 1, Class: 16, Text: "refused by the test"}
 	}
 	return r.Instance.Batch(ctx, s, q, a)
@@ -89,7 +91,14 @@ func (r *recorder) changes() (out []string) {
 	return out
 }
 
-// DialContext connects the driver without a port.
+// refuseNow sets what is refused from now on.
+func (r *recorder) refuseNow(refuse func(batch string) bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.refuse = refuse
+}
+
+// dial connects the driver without a port.
 func (r *recorder) dial(server *tds.Server) net.Conn {
 	client, other := net.Pipe()
 	r.mu.Lock()
@@ -131,7 +140,10 @@ func newLab(t testing.TB, o *Options) *lab {
 func (l *lab) sinkFolders() map[string]string { return map[string]string{labFolder: l.local} }
 
 func (l *lab) start(folders map[string]string) (err error) {
-	c := mssqlsim.Config{Name: "LAB", Now: l.clock.now, Media: mssqlsim.NewFileMedia(folders, nil),
+	if l.name == "" {
+		l.name = "LAB"
+	}
+	c := mssqlsim.Config{Name: l.name, Now: l.clock.now, Media: mssqlsim.NewFileMedia(folders, nil),
 		Pace: func(ctx context.Context, database string, percent int) error {
 			if l.pace != nil {
 				return l.pace(ctx, database, percent)

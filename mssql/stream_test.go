@@ -346,16 +346,18 @@ func TestEndpointOptions(t *testing.T) {
 	assert.NotEmpty(t, backup.Hint(err))
 }
 
-func XRehearsalFromTheEndpoint(t *testing.T) {
-	l := newStream(t, &Options{Include: []string{"shop"}})
-	l.create(t, "shop", "a")
-	p := l.stream(t, l.sink)
-	m, err := p.Backup(t.Context(), backup.Full)
-	require.NoError(t, err)
-	it, ok := m.Item("shop")
-	require.True(t, ok)
-	set, err := setOf(it)
-	require.NoError(t, err)
-	assert.Equal(t, "shop", set.Database)
-	_ = p
+// streamed is the harness of the conformance suite with an endpoint. Rules that stage do so still.
+func TestConformanceOfStreams(t *testing.T) {
+	t.Parallel()
+	backuptest.TestSource(t, func() (backuptest.Application, error) {
+		endpoint, roots, err := endpointFor("127.0.0.1")
+		if err != nil {
+			return nil, err
+		}
+		a, err := newConformantWith(func(c *mssqlsim.Config) { c.Remote = s3device.Remote(roots) })
+		if err == nil {
+			a.opt.Endpoint = &endpoint
+		}
+		return a, err
+	})
 }

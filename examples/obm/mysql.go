@@ -10,11 +10,6 @@ import (
 	"github.com/quiesce-go/quiesce/mysql"
 )
 
-// applications are what this program can back up.
-func applications() config.Registry {
-	return config.Registry{"mysql": config.App(openMySQL)}
-}
-
 // mysqlSettings is the section mysql of a job. mysql.Options says what the keys mean.
 type mysqlSettings struct {
 	DSN          config.Secret   `yaml:"dsn" config:"required"`

@@ -273,6 +273,17 @@ func (in *Instance) Contents(name string) ([]string, error) {
 	return texts, nil
 }
 
+// Next is the LSN that the next record of an online database will get: all before it is its state now.
+func (in *Instance) Next(name string) (LSN, error) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	d := in.find(name)
+	if d == nil || d.state != Online {
+		return 0, fmt.Errorf("mssqlsim: database %q is not online", name)
+	}
+	return d.next, nil
+}
+
 // find returns the database of that name, which ignores case, or nil. The caller holds the lock.
 func (in *Instance) find(name string) *database {
 	for _, d := range in.databases {
@@ -307,7 +318,7 @@ func (in *Instance) Open(s *tds.Session) error {
 
 // enter says why a session cannot use a database. The caller holds the lock.
 func (in *Instance) enter(s *tds.Session, d *database) error {
-	m := tds.Message{}
+	var m tds.Message
 	switch {
 	case d.state == Restoring:
 		m = failure(927, "Database '%s' cannot be opened. It is in the middle of a restore.", d.name)
@@ -323,11 +334,8 @@ func (in *Instance) enter(s *tds.Session, d *database) error {
 		m = failure(976, "The target database, '%s', is participating in an availability group and is currently not accessible for queries.", d.name)
 	case d.access == singleUser && in.occupied(d, s):
 		m = failure(924, "Database '%s' is already open and can only have one user at a time.", d.name)
-	case in.right(s) == NoRight:
+	case in.right(s) == NoRight && d.name != "master" && d.name != "tempdb":
 		m = failure(916, "The server principal \"%s\" is not able to access the database \"%s\" under the current security context.", s.Login.User, d.name)
-		if d.name == "master" || d.name == "tempdb" {
-			return nil
-		}
 	default:
 		return nil
 	}

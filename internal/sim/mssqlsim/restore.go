@@ -14,7 +14,7 @@ func (in *Instance) restore(ctx context.Context, s *tds.Session, st restoreState
 	if s.InTransaction() {
 		return failure(3021, "Cannot perform a backup or restore operation within a transaction.")
 	}
-	if err := errors.Join(st.options.contradiction(), st.options.sizes(false)); len(st.devices) > 0 && !st.devices[0].url && err != nil {
+	if err := st.options.tuned(len(st.devices) > 0 && st.devices[0].url); err != nil {
 		return err
 	}
 	if err := in.allowsRestore(s, st); err != nil {
@@ -110,9 +110,6 @@ func (in *Instance) exclusive(s *tds.Session, d *database) error {
 
 // recoverOnly is RESTORE DATABASE without a device.
 func (in *Instance) recoverOnly(st restoreStatement, a *tds.Answer) error {
-	if err := st.options.contradiction(); err != nil {
-		return err
-	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	d := in.find(st.database)
@@ -311,9 +308,6 @@ func (in *Instance) applySet(d *database, st restoreStatement, set Set, a *tds.A
 		d.records, d.next, d.logStart, d.restored = slices.Clone(set.Records), set.Last, 0, set.end()
 		d.family, d.binding, d.fork, d.firstFork, d.forkPoint = set.FamilyGUID, set.Binding, set.Fork, set.Fork, 0
 		d.fullLSN, d.baseLSN, d.baseID = set.Checkpoint, set.Checkpoint, set.ID
-		if set.CopyOnly {
-			d.baseID = set.ID // a differential never names it
-		}
 		d.readOnly, d.captured, d.published, d.broker = set.ReadOnly, set.Captured, set.Published, set.Broker
 		d.incomplete = d.incomplete || set.Damaged
 		d.damaged = set.Damaged

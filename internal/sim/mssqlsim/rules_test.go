@@ -325,6 +325,7 @@ func TestURLDevices(t *testing.T) {
 	assert.Equal(t, []int32{3217, 3013}, b.fails(to+" WITH FORMAT, MAXTRANSFERSIZE = 20971520"), "needs compression")
 	assert.EqualValues(t, 9, b.row("RESTORE HEADERONLY FROM URL = 's3://h:9000/bucket/in/k'")["DeviceType"])
 	assert.Equal(t, []int32{3291, 3013}, b.fails("RESTORE VERIFYONLY FROM URL = 's3://h:9000/bucket/in/k' WITH FILE = 1"))
+	assert.Equal(t, []int32{3291, 3013}, b.fails("RESTORE DATABASE c FROM URL = 's3://h:9000/bucket/in/k' WITH BUFFERCOUNT = 3"))
 	b.run("DROP CREDENTIAL [s3://h:9000/bucket]")
 }
 
@@ -387,6 +388,7 @@ func TestQuestionsOfAnAgent(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, func(c *mssqlsim.Config) { c.Name = `BOX\ONE` })
 	b.insert("one")
+	require.NoError(t, b.instance.Fill("sales", 80<<10))
 	b.run(fullTo)
 	require.NoError(t, b.instance.JoinGroup("sales", mssqlsim.Replica{Primary: true, Preferred: false}))
 	require.NoError(t, b.instance.AddFile("sales", mssqlsim.File{Logical: "docs", Physical: `S:\data\docs`, Group: "streams", Stream: true}))
@@ -398,7 +400,7 @@ func TestQuestionsOfAnAgent(t *testing.T) {
 	assert.Equal(t, "FILESTREAM", b.row("SELECT d.name AS db, f.type_desc FROM sys.databases AS d INNER JOIN sys.master_files f ON f.database_id = d.database_id " +
 		"WHERE d.name IN ('sales', 'x') AND f.type >= 2 AND (f.name LIKE 'd%' OR NOT f.file_id <> 9) AND f.redo_start_lsn IS NULL ORDER BY f.file_id DESC")["type_desc"])
 	assert.Equal(t, `S:\`, b.row("SELECT DISTINCT volume_mount_point, available_bytes FROM sys.master_files CROSS APPLY sys.dm_os_volume_stats(database_id, file_id)")["volume_mount_point"])
-	assert.EqualValues(t, 16, b.row("SELECT allocated_extent_page_count AS n FROM [sales].sys.dm_db_file_space_usage")["n"])
+	assert.EqualValues(t, 26, b.row("SELECT allocated_extent_page_count AS n FROM [sales].sys.dm_db_file_space_usage")["n"])
 	assert.Equal(t, "D", b.row("SELECT TOP (1) type FROM msdb.dbo.backupset WHERE database_name = @p1 AND is_copy_only = 0 ORDER BY backup_set_id DESC", "sales")["type"])
 	assert.Contains(t, b.row("SELECT program_name, host_name FROM sys.dm_exec_sessions WHERE session_id = @@SPID"), "program_name")
 	b.row("SELECT * FROM [sales].sys.dm_db_log_space_usage")
@@ -414,4 +416,33 @@ func TestKeepOptions(t *testing.T) {
 	assert.Equal(t, map[string]any{"is_published": true, "is_cdc_enabled": true, "is_broker_enabled": true}, b.row(q, "c"))
 	assert.Equal(t, map[string]any{"is_published": false, "is_cdc_enabled": false, "is_broker_enabled": false}, b.row(q, "d"))
 	assert.Equal(t, []int32{3031, 3013}, b.fails(`RESTORE DATABASE e FROM DISK = 'S:\backup\x' WITH NORECOVERY, KEEP_REPLICATION`))
+}
+
+func TestRestoreIsPaced(t *testing.T) {
+	t.Parallel()
+	started, release := make(chan struct{}), make(chan struct{})
+	b := newBench(t, func(c *mssqlsim.Config) {
+		c.Pace = func(_ context.Context, database string, percent int) error {
+			if database == "c" && percent == 50 {
+				close(started)
+				<-release
+			}
+			return nil
+		}
+	})
+	b.insert("one")
+	b.run(fullTo)
+	b.instance.Inject(mssqlsim.Fault{Match: "RESTORE DATABASE", When: mssqlsim.Inside, Do: mssqlsim.Say(tds.Message{Number: 823, State: 1, Class: 16, Text: "Said in passing."})})
+	failed := make(chan error, 1)
+	go func() {
+		_, err := b.db.Exec(`RESTORE DATABASE c FROM DISK = 'S:\backup\x' WITH STATS = 50, ` + as("c"))
+		failed <- err
+	}()
+	<-started
+	assert.Equal(t, map[string]any{"command": "RESTORE DATABASE", "percent_complete": 50.0},
+		b.row("SELECT command, percent_complete FROM sys.dm_exec_requests WHERE database_id = DB_ID('c')"))
+	assert.Equal(t, []int32{3101, 3013}, b.fails(`RESTORE DATABASE c WITH RECOVERY`), "it is in use")
+	close(release)
+	assert.Equal(t, []int32{823}, numbers(t, <-failed, "restore"))
+	b.holds("c", "one")
 }

@@ -215,7 +215,7 @@ func (r *Replica) roleRow(int) []field {
 	}
 }
 
-// spaceRows are those of one database: a page for each record, and a changed extent for each since the differential base.
+// spaceRows are those of one database: an extent for each record, the filler, and a changed extent for each since the differential base.
 func spaceRows(d *database) rows {
 	row := func(f File, pages, modified int) []field {
 		return []field{
@@ -235,7 +235,7 @@ func spaceRows(d *database) rows {
 				continue
 			}
 			if i == 0 {
-				add(row(f, 8*(len(d.records)+1), 8*changed))
+				add(row(f, 8*(len(d.records)+1)+int(d.ballast/pageBytes), 8*changed))
 			} else {
 				add(row(f, 0, 0))
 			}
