@@ -354,10 +354,6 @@ func TestConformanceOfStreams(t *testing.T) {
 		if err != nil {
 			return nil, err
 		}
-		a, err := newConformantWith(func(c *mssqlsim.Config) { c.Remote = s3device.Remote(roots) })
-		if err == nil {
-			a.opt.Endpoint = &endpoint
-		}
-		return a, err
+		return newConformant(Options{Endpoint: &endpoint}, func(c *mssqlsim.Config) { c.Remote = s3device.Remote(roots) })
 	})
 }
