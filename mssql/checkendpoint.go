@@ -38,7 +38,7 @@ func (s *Source) tryEndpoint(ctx context.Context, c *session, g *gate, v server,
 		}
 		return err
 	}
-	if err := u.Wait(ctx); err != nil {
+	if err := received(u); err != nil {
 		return err
 	}
 	if !mtf.Match(got) {

@@ -32,6 +32,7 @@ const (
 	errNoServerRight = 300
 	errSyntax        = 102
 	errNoFunction    = 195
+	errNoAlter       = 15247
 	errNoCredential  = 15151 // it does not exist, or may not be touched
 )
 
@@ -235,6 +236,8 @@ func adviceFor(n int32) string {
 		return "the certificate or key that the backup needs is not in master of this server: CREATE CERTIFICATE ... FROM FILE there first"
 	case errPermission, 916, errNoRight, errNoServerRight, 297, 371, 3110:
 		return "the login may not do this: a backup needs sysadmin, or db_backupoperator in every database with VIEW SERVER STATE and VIEW ANY DEFINITION; a restore needs dbcreator"
+	case errNoAlter:
+		return "the login may not create and drop the credential of the endpoint: GRANT ALTER ANY CREDENTIAL to it"
 	case 18456:
 		return "user name or password do not match: try the same values with sqlcmd"
 	case 4060, 911:

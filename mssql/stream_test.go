@@ -6,11 +6,15 @@ import (
 	"crypto/x509"
 	"database/sql"
 	"errors"
+	"io"
 	"log/slog"
 	"os"
+	"path"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,6 +27,7 @@ import (
 	"github.com/quiesce-go/quiesce/internal/sim/mssqlsim"
 	"github.com/quiesce-go/quiesce/internal/sim/mssqlsim/s3device"
 	"github.com/quiesce-go/quiesce/internal/sim/mssqlsim/tds"
+	"github.com/quiesce-go/quiesce/mssql/mtf"
 	"github.com/quiesce-go/quiesce/mssql/s3endpoint"
 )
 
@@ -344,6 +349,169 @@ func TestEndpointOptions(t *testing.T) {
 	_, err = EndpointOptions{CertificateFile: filepath.Join(t.TempDir(), "none"), KeyFile: "none"}.config("b", nil)
 	require.ErrorIs(t, err, os.ErrNotExist)
 	assert.NotEmpty(t, backup.Hint(err))
+}
+
+func TestRehearsalFromTheEndpoint(t *testing.T) {
+	l := newStream(t, &Options{Include: []string{"shop"}, Stripes: 2})
+	l.create(t, "shop", "a")
+	p := l.stream(t, l.sink)
+	_, err := p.Backup(t.Context(), backup.Full)
+	require.NoError(t, err)
+	l.insert(t, "shop", "b")
+	_, err = p.Backup(t.Context(), backup.Log)
+	require.NoError(t, err)
+	plan, err := p.Plan(t.Context(), backup.Target{})
+	require.NoError(t, err)
+	other := &lab{clock: l.clock, name: "SCRATCH", change: l.change}
+	require.NoError(t, other.start(nil))
+	t.Cleanup(func() { _ = other.src.Close() })
+	require.NoError(t, p.Rehearse(t.Context(), plan, other.listen(t), backup.RestoreOptions{}))
+	other.clean(t)
+	assert.Empty(t, other.names(t))
+	from := 0
+	for _, st := range other.heard.changes() {
+		if strings.HasPrefix(st, "RESTORE") && strings.Contains(st, "FROM URL = N's3://") {
+			assert.NotContains(t, st, "FILE = ")
+			from++
+		}
+	}
+	assert.Equal(t, 2, from)
+}
+
+// A part that is damaged at the target is named, though all the server knows is that its device broke off.
+func TestRestoreOfADamagedStream(t *testing.T) {
+	l := newStream(t, &Options{Include: []string{"shop"}, Compression: CompressionOff})
+	l.create(t, "shop", "a")
+	require.NoError(t, l.sim.Fill("shop", 8<<20))
+	p := l.stream(t, l.sink)
+	m, err := p.Backup(t.Context(), backup.Full)
+	require.NoError(t, err)
+	plan, err := p.Plan(t.Context(), backup.Target{})
+	require.NoError(t, err)
+	part := "lab/runs/" + string(m.ID) + "/shop/full.bak/00000003"
+	require.True(t, l.sink.Damage(part, func(b []byte) []byte { b[len(b)/2] ^= 1; return b }), l.sink.Keys(""))
+	err = p.Restore(t.Context(), plan, backup.RestoreOptions{Overwrite: true})
+	require.ErrorIs(t, err, backup.ErrCorrupt)
+	require.ErrorContains(t, err, "shop/full.bak")
+	l.clean(t)
+}
+
+// What msdb records is what the header of a file says.
+func TestRecordsAreHeaders(t *testing.T) {
+	for name, o := range map[string]backupOptions{
+		"plain": {name: "x"}, "copy": {copyOnly: true}, "compressed": {compression: "COMPRESSION"}, "log": {log: true}, "differential": {differential: true},
+		"tail": {log: true, tail: TailNoRecovery}, "unsummed": {noChecksum: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t, nil)
+			l.create(t, "shop", "a")
+			c, err := l.src.open(t.Context())
+			require.NoError(t, err)
+			defer c.close()
+			require.NoError(t, c.run(t.Context(), backupStatement("shop", []device{{Path: labFolder + `\base.bak`}}, backupOptions{}), nil))
+			l.insert(t, "shop", "b")
+			to := []device{{Path: labFolder + `\1.bak`}, {Path: labFolder + `\2.bak`}}
+			require.NoError(t, c.run(t.Context(), backupStatement("shop", to, o), nil))
+			headers, err := c.headers(t.Context(), to)
+			require.NoError(t, err)
+			require.Len(t, headers, 1)
+			set, err := c.recorded(t.Context(), facts{name: "shop"}, to)
+			require.NoError(t, err)
+			assert.Equal(t, headers[0], set)
+		})
+	}
+}
+
+func TestAForeignRecordIsNotTaken(t *testing.T) {
+	l := newLab(t, nil)
+	c, err := l.src.open(t.Context())
+	require.NoError(t, err)
+	defer c.close()
+	_, err = c.recorded(t.Context(), facts{}, []device{{Path: "s3://h/b/1"}})
+	require.ErrorContains(t, err, "no backup to s3://h/b/1 is recorded")
+	to := []device{{Path: labFolder + `\1.bak`}, {Path: labFolder + `\2.bak`}}
+	l.create(t, "shop", "a")
+	require.NoError(t, c.run(t.Context(), backupStatement("shop", to, backupOptions{}), nil))
+	_, err = c.recorded(t.Context(), facts{}, []device{to[0], {Path: "other"}})
+	require.ErrorContains(t, err, "other is not recorded as number 2")
+
+	set, err := c.recorded(t.Context(), facts{}, to)
+	require.NoError(t, err)
+	media := []*mtf.Media{{Container: mtf.Plain, Depth: mtf.Summed, Family: 1, Families: 1,
+		Sets: []*mtf.Set{{Type: mtf.Database, Database: "bank", FirstLSN: set.FirstLSN, LastLSN: set.LastLSN}}}}
+	err = agree(set, media)
+	require.ErrorIs(t, err, backup.ErrCorrupt)
+	require.ErrorContains(t, err, `of "bank", not of "shop"`)
+	media[0].Sets[0].Database, media[0].Depth = "shop", mtf.Walked
+	require.ErrorContains(t, agree(set, media), "no checksums")
+	media[0].Depth, media[0].Families = mtf.Summed, 2
+	require.ErrorContains(t, agree(set, media), "stripe 2 of 2 is missing")
+	require.NoError(t, agree(set, []*mtf.Media{{Container: mtf.Wrapped}}))
+}
+
+// What is no backup, or a damaged one, fails before the server hears that it is complete.
+func TestAStreamThatIsNoBackup(t *testing.T) {
+	in := inspect(t.Context())
+	in.write([]byte(strings.Repeat("no backup at all ", 4096)))
+	in.write([]byte("and no end"))
+	require.ErrorIs(t, in.end(), backup.ErrCorrupt)
+	in.abandon() // does nothing more
+
+	in = inspect(t.Context())
+	in.write([]byte("TAPE\x00\x00\x03\x00"))
+	in.abandon()
+	require.ErrorIs(t, in.err, context.Canceled)
+}
+
+// drain is a target that keeps parts in files, and looks at the memory in use.
+type drain struct {
+	backup.Sink
+	dir  string
+	puts atomic.Int64
+	peak atomic.Uint64
+}
+
+func (d *drain) Put(ctx context.Context, key string, r io.Reader) error {
+	if !strings.Contains(key, "/shop/") {
+		return d.Sink.Put(ctx, key, r)
+	}
+	if d.puts.Add(1)%32 == 0 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		d.peak.Store(max(d.peak.Load(), m.HeapAlloc))
+	}
+	f, err := os.Create(filepath.Join(d.dir, path.Base(key)))
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, r)
+	return errors.Join(err, f.Close())
+}
+
+func (d *drain) Get(ctx context.Context, key string) (io.ReadCloser, error) {
+	if !strings.Contains(key, "/shop/") {
+		return d.Sink.Get(ctx, key)
+	}
+	return os.Open(filepath.Join(d.dir, path.Base(key)))
+}
+
+func TestStreamsHoldNoMoreThanTheirWindow(t *testing.T) {
+	const size = 256 << 20
+	l := newStream(t, &Options{Include: []string{"shop"}, Compression: CompressionOff})
+	l.src.opt.Endpoint.Window = 20 << 20
+	l.create(t, "shop", "a")
+	require.NoError(t, l.sim.Fill("shop", size))
+	runtime.GC()
+	var before runtime.MemStats
+	runtime.ReadMemStats(&before)
+	sink := &drain{Sink: l.sink, dir: t.TempDir()}
+	m, err := l.stream(t, sink).Backup(t.Context(), backup.Full)
+	require.NoError(t, err)
+	assert.Greater(t, m.Bytes, int64(size))
+	held := int64(sink.peak.Load()) - int64(before.HeapAlloc)
+	t.Logf("%d MiB sent, %d MiB held at most, by both sides", m.Bytes>>20, held>>20)
+	assert.Less(t, held, int64(size/2))
 }
 
 // streamed is the harness of the conformance suite with an endpoint. Rules that stage do so still.

@@ -118,8 +118,7 @@ func (t *streams) readable() bool { return false }
 func (t *streams) sets(ctx context.Context, c *session, f facts) ([]chain.Set, error) {
 	media := make([]*mtf.Media, len(t.all))
 	for i, s := range t.all {
-		// The statement succeeded; that all its parts are here is for the endpoint to say.
-		if err := s.upload.Wait(ctx); err != nil {
+		if err := received(s.upload); err != nil {
 			return nil, err
 		}
 		media[i] = s.inspection.media
@@ -129,6 +128,16 @@ func (t *streams) sets(ctx context.Context, c *session, f facts) ([]chain.Set, e
 		return nil, err
 	}
 	return []chain.Set{set}, agree(set, media)
+}
+
+// received reports whether an upload is kept, once its statement succeeded. The statement says whether there is a backup, the endpoint whether it is here.
+func received(u *s3endpoint.Upload) error {
+	select {
+	case <-u.Done():
+		return u.Err()
+	default:
+		return fmt.Errorf("the server reported success, and never completed its upload to %s", u.URL)
+	}
 }
 
 // agree compares a record with the files it is about.
