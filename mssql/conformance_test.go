@@ -153,6 +153,13 @@ func (a *conformant) Positions(context.Context) (map[string]backup.Position, err
 	return out, nil
 }
 
+// AtTruncation tells when BACKUP LOG has given the log up.
+func (a *conformant) AtTruncation(fn func()) {
+	a.heard.mu.Lock()
+	defer a.heard.mu.Unlock()
+	a.heard.truncated = fn
+}
+
 func (a *conformant) Secret() string { return labSecret }
 
 func (a *conformant) Committed(_ context.Context, fp string) (bool, error) {

@@ -54,7 +54,7 @@
 // begins anew. A time is cut to the 1/300 s in which SQL Server dates commits, and given in the server's local time; where the clock was changed inside the log, it is refused.
 // Places in the log are "lsn:N", "mark:NAME" and "before-mark:NAME".
 //
-// A restore of everything leaves master, model and msdb out and says so. By name, msdb and model restore to the build they are of, with overwriting and after the Agent was stopped;
+// A plan of everything leaves master, model and msdb out and says so, at any time; a rehearsal too. By name, msdb and model restore to the build they are of, with overwriting and after the Agent was stopped;
 // master restores on a server in single-user mode only, which then ends itself.
 //
 // Script writes the same statements for sqlcmd. Verify reads plain files by itself and asks the server about compressed and encrypted ones. Rehearse restores on

@@ -62,12 +62,14 @@ type recorder struct {
 	before func(batch string)      // called before each
 	refuse func(batch string) bool // answers with an error
 	down   bool                    // nobody can connect
+
+	truncated func() // called when the log of a database was given up, before the answer ends
 }
 
 func (r *recorder) Batch(ctx context.Context, s *tds.Session, q tds.Query, a *tds.Answer) error {
 	r.mu.Lock()
 	r.batches = append(r.batches, q.Text)
-	before, refuse := r.before, r.refuse
+	before, refuse, truncated := r.before, r.refuse, r.truncated
 	r.mu.Unlock()
 	if before != nil {
 		before(q.Text)
@@ -75,7 +77,11 @@ func (r *recorder) Batch(ctx context.Context, s *tds.Session, q tds.Query, a *td
 	if refuse != nil && refuse(q.Text) {
 		return tds.Message{Number: 3013, State: 1, Class: 16, Text: "refused by the test"}
 	}
-	return r.Instance.Batch(ctx, s, q, a)
+	err := r.Instance.Batch(ctx, s, q, a)
+	if truncated != nil && err == nil && strings.HasPrefix(q.Text, "BACKUP LOG") && !strings.Contains(q.Text, "COPY_ONLY") {
+		truncated()
+	}
+	return err
 }
 
 // changes returns, and forgets, the batches that change something.

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -23,7 +22,7 @@ const (
 // long the restore and the check took by the server's clock.
 //
 // The scratch server must be able to read the job's stage under the same name as the server of s, and have the certificates the backups need. It may be the server
-// of s itself when the option same_instance is "true". The other options are those of Restore, as far as they leave a database online. master is left out of a rehearsal of everything.
+// of s itself when the option same_instance is "true". The other options are those of Restore, as far as they leave a database online.
 //
 // Databases that a dead rehearsal of the same job left there are dropped first: those of its names whose lock nobody holds.
 func (s *Source) Rehearse(ctx context.Context, r backup.RestoreRequest, set *backup.RestoreSet, scratch string) (err error) {
@@ -44,13 +43,6 @@ func (s *Source) Rehearse(ctx context.Context, r backup.RestoreRequest, set *bac
 	courses, err := other.coursesOf(r, set, o)
 	if err != nil {
 		return err
-	}
-	if len(r.Target.Select) == 0 {
-		courses = slices.DeleteFunc(courses, func(t *course) bool { return isMaster(t.item) })
-		set.Note("left out", master)
-	}
-	if len(courses) == 0 {
-		return s.fail(ctx, "rehearse", "", fmt.Errorf("%w: master alone cannot be rehearsed", backup.ErrRefused))
 	}
 	reh := &rehearsal{source: s, scratch: other, request: r, set: set, options: o, job: courses[0].links[0].step.Manifest.Job, run: strings.ToLower(rand.Text()[:12]),
 		from: newOrigin(other, set, r.Log)}

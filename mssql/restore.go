@@ -31,7 +31,7 @@ const (
 // meet others, free space, chains. A database that exists is an error that wraps backup.ErrExists, unless Overwrite is set: then its sessions are
 // thrown out and it is replaced. A database left restoring by an earlier try with the same full is continued without Overwrite, and begun anew with it.
 //
-// A restore of everything leaves master, model and msdb out, with a warning, since every server has its own; by name they are restored under the rules of doc.go.
+// A plan of everything leaves master, model and msdb out, since every server has its own; by name they are restored under the rules of doc.go.
 // When some databases fail, the others are still restored and the error wraps backup.ErrPartial. What failed is left as its error says.
 func (s *Source) Restore(ctx context.Context, r backup.RestoreRequest, set *backup.RestoreSet) error {
 	o, err := parseRestoreOptions(r.Options)
@@ -40,9 +40,6 @@ func (s *Source) Restore(ctx context.Context, r backup.RestoreRequest, set *back
 	}
 	courses, err := s.coursesOf(r, set, o)
 	if err != nil {
-		return err
-	}
-	if courses, err = s.leaveOut(r, set, courses); err != nil {
 		return err
 	}
 	c, err := s.open(ctx)
@@ -67,31 +64,6 @@ func (s *Source) Restore(ctx context.Context, r backup.RestoreRequest, set *back
 	}
 	c.close()
 	return run.all(ctx, courses, s.opt.Databases)
-}
-
-// leaveOut takes the system databases out of a restore of everything.
-func (s *Source) leaveOut(r backup.RestoreRequest, set *backup.RestoreSet, courses []*course) ([]*course, error) {
-	if len(r.Target.Select) > 0 {
-		return courses, nil
-	}
-	var names []string
-	rest := slices.DeleteFunc(slices.Clone(courses), func(t *course) bool {
-		if systemDatabase(t.item) {
-			names = append(names, t.item)
-			return true
-		}
-		return false
-	})
-	if len(names) == 0 {
-		return rest, nil
-	}
-	what := fmt.Sprintf("system databases are left out of a restore of everything: %s", strings.Join(names, ", "))
-	advice := "restore logins, jobs and settings by selecting these databases by name, with overwrite; master needs a server in single-user mode"
-	if len(rest) == 0 {
-		return nil, &backup.Error{Op: "restore", App: application, Instance: s.instance, Advice: advice, Err: fmt.Errorf("%w: %s", backup.ErrRefused, what)}
-	}
-	set.Warn(what + "; " + advice)
-	return rest, nil
 }
 
 // restoring is one restore in progress.

@@ -32,9 +32,6 @@ func (s *Source) Script(ctx context.Context, r backup.RestoreRequest, set *backu
 	if err != nil {
 		return err
 	}
-	if courses, err = s.leaveOut(r, set, courses); err != nil {
-		return err
-	}
 	h, unasked, err := s.fit(ctx, r, courses)
 	if err != nil {
 		return err

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/quiesce-go/quiesce/agent/config"
@@ -45,15 +44,7 @@ func (s *mssqlSettings) Defaults() { s.Checksum = true }
 
 // Validate implements the rules of the agent itself, so that they are reported with their line.
 func (s *mssqlSettings) Validate() error {
-	alone, err := mssql.New(s.DSN.Reveal(), nil)
-	if err != nil {
-		return &config.FieldError{Field: "dsn", Err: err}
-	}
-	whole, err := s.source(s.DSN.Reveal())
-	if err != nil {
-		return errors.Join(err, alone.Close())
-	}
-	return errors.Join(alone.Close(), whole.Close())
+	return settled(func() (*mssql.Source, error) { return mssql.New(s.DSN.Reveal(), nil) }, func() (*mssql.Source, error) { return s.source(s.DSN.Reveal()) })
 }
 
 func (s *mssqlSettings) source(dsn string) (*mssql.Source, error) {
