@@ -33,7 +33,7 @@ type EndpointOptions struct {
 	// takes another size only with compression. One URL takes 10,000 parts, so a larger size needs fewer stripes.
 	TransferSize int
 	// Window is how many bytes of one stripe wait in memory for parts before them. Default 64 MiB. A run holds up to Databases times Stripes windows, with
-	// a transfer and one of the job's parts each.
+	// a transfer and one of the job's parts each; more where a backup needs more URLs than Stripes says.
 	Window int64
 }
 

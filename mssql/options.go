@@ -26,7 +26,7 @@ type Options struct {
 	// MaxTransferSize is the server's unit of reading and writing in bytes: a multiple of 64 KiB up to 4 MiB. Default: the server's choice; 128 KiB for a compressed
 	// backup of a database with transparent encryption on 2016 to 2019, which would not compress otherwise.
 	MaxTransferSize int
-	// BufferCount is how many such buffers the server takes; it allocates BufferCount times MaxTransferSize. Default: the server's choice.
+	// BufferCount is how many such buffers the server takes; it allocates BufferCount times MaxTransferSize, or times the endpoint's TransferSize for streams. Default: the server's choice.
 	BufferCount int
 	// BlockSize is the physical block size in bytes, a power of two from 512 to 65536. Default: the server's choice, which fits the disk.
 	BlockSize int
