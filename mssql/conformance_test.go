@@ -27,8 +27,13 @@ type conformant struct {
 	past   map[string]bool
 }
 
-func newConformant(o Options) (*conformant, error) {
+func newConformant(o Options, change ...func(*mssqlsim.Config)) (*conformant, error) {
 	a := &conformant{lab: &lab{clock: &labClock{at: time.Date(2026, 3, 1, 8, 0, 0, 0, time.FixedZone("", 2*3600))}}, names: []string{"shop", "bank"}, past: map[string]bool{}}
+	a.lab.change = func(c *mssqlsim.Config) {
+		for _, f := range change {
+			f(c)
+		}
+	}
 	// The server sees the folders of this machine under their own names.
 	if err := a.start(map[string]string{os.TempDir(): os.TempDir()}); err != nil {
 		return nil, err

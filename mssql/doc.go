@@ -63,6 +63,27 @@
 // Options: recovery=recovery|norecovery|standby, standby_file, data_dir, log_dir, move:LOGICAL=PATH, stop_at_mark, stop_before_mark, stop_before_lsn (these three with a target of
 // the latest state), restricted_user, keep_replication, keep_cdc (true), broker=enable|new|error; files (of a script: the folder with the fetched files), same_instance=true (of a rehearsal).
 //
+// # Without a stage
+//
+// SQL Server 2022 and later, not Express, back up to and restore from S3. With Options.Endpoint and no Stager, each run serves a bucket of its own over https (package
+// s3endpoint), creates the credential for it, and has the server write to URLs there; what comes goes straight on to the target. Restores, rehearsals and the verification of
+// compressed backups read from it in the same way. To set it up:
+//
+//	make a certificate for the name under which the server reaches this machine (s3endpoint.NewCertificate), and keep certificate and key
+//	have the server trust it: on Linux a file in /var/opt/mssql/security/ca-certificates and a restart of the service, on Windows the trusted roots of the local machine
+//	let the server connect to Addr, GRANT ALTER ANY CREDENTIAL to the login, and ask Check: it sends a small backup and says what is wrong
+//
+// What was sent cannot be read back by the server, so there is no RESTORE VERIFYONLY, and the facts of a backup are those of its record in msdb. Plain backups are
+// walked and their checksums compared as they pass, before the server hears that they are complete, and what they say of themselves must be what msdb says. Of compressed ones nothing is known before the job verifies
+// them. Backups too large for one URL are spread over more of them than Stripes says; MaxTransferSize does not hold for them.
+//
+// BACKUP LOG truncates the log once the pipeline has accepted all of it: a target that fails before that fails the statement, and the log stays. Accepted is not offsite. The last parts may
+// still be in memory, and nothing counts before the manifest: when the process dies or the target fails in between, or the connection breaks before the statement's result is known, the log is lost that the run took, and there is no
+// stage to complete the run from. The next run sees the gap and takes a differential or a full, so that later times can be restored; those between cannot. Where that is too much, give logs a job with a stage.
+//
+// The credential has a random secret, is good for that bucket only, and is dropped at the end of the run on every path. When the process is killed, the job's next run drops it, knowing it by
+// its name and by a lock that nobody holds.
+//
 // # What is guaranteed
 //
 // What is recorded as a link continues the chain by the header of the file itself, not by what was decided before it was written. Windows are dated by the
@@ -84,10 +105,11 @@
 // A restore needs the certificates and keys of encrypted databases and backups. They are named in a warning unless an export is known; they are never part of
 // a backup. Logins, jobs and linked servers are in master and msdb; settings outside the databases, such as startup parameters, are in no backup.
 //
-// The server writes the files by itself, so it needs a folder that both sides see (Stager). Streaming is refused.
+// The server writes the files by itself, so it needs a folder that both sides see (Stager). A job without one is refused, unless Options.Endpoint is set.
 //
 // # Rights
 //
-// sysadmin, or db_backupoperator in every database with CREATE ANY DATABASE for reading headers, VIEW SERVER STATE for sizes and VIEW ANY DEFINITION for the state of the chains. Written for
+// sysadmin, or db_backupoperator in every database with CREATE ANY DATABASE for reading headers, VIEW SERVER STATE for sizes and VIEW ANY DEFINITION for the state of the chains; for an endpoint ALTER ANY CREDENTIAL, and
+// what everybody has by default, reading the history in msdb. Written for
 // SQL Server 2008 and later; Azure SQL Database has no BACKUP.
 package mssql

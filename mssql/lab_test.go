@@ -36,6 +36,7 @@ type lab struct {
 	opt    Options
 	name   string // of the server; LAB when empty
 	pace   func(ctx context.Context, database string, percent int) error
+	change func(*mssqlsim.Config) // before the server starts
 }
 
 // labClock is the server's clock: a second later at every look, in a zone of its own.
@@ -148,14 +149,17 @@ func (l *lab) start(folders map[string]string) (err error) {
 	if l.name == "" {
 		l.name = "LAB"
 	}
-	l.sim, err = mssqlsim.New(mssqlsim.Config{Name: l.name, Now: l.clock.now, Media: mssqlsim.NewFileMedia(folders, nil),
+	c := mssqlsim.Config{Name: l.name, Now: l.clock.now, Media: mssqlsim.NewFileMedia(folders, nil),
 		Pace: func(ctx context.Context, database string, percent int) error {
 			if l.pace != nil {
 				return l.pace(ctx, database, percent)
 			}
 			return nil
-		}})
-	if err != nil {
+		}}
+	if l.change != nil {
+		l.change(&c)
+	}
+	if l.sim, err = mssqlsim.New(c); err != nil {
 		return err
 	}
 	l.heard = &recorder{Instance: l.sim}

@@ -44,7 +44,9 @@ func (s *Source) Rehearse(ctx context.Context, r backup.RestoreRequest, set *bac
 	if err != nil {
 		return err
 	}
-	reh := &rehearsal{source: s, scratch: other, request: r, set: set, options: o, job: courses[0].links[0].step.Manifest.Job, run: strings.ToLower(rand.Text()[:12])}
+	reh := &rehearsal{source: s, scratch: other, request: r, set: set, options: o, job: courses[0].links[0].step.Manifest.Job, run: strings.ToLower(rand.Text()[:12]),
+		from: newOrigin(other, set, r.Log)}
+	defer reh.from.close(ctx)
 	return reh.all(ctx, courses)
 }
 
@@ -55,6 +57,7 @@ type rehearsal struct {
 	set             *backup.RestoreSet
 	options         restoreOptions
 	job, run        string
+	from            *origin
 }
 
 func (r *rehearsal) all(ctx context.Context, courses []*course) error {
@@ -175,7 +178,7 @@ func (r *rehearsal) database(ctx context.Context, t *course) (err error) {
 		return r.scratch.fail(ctx, "rehearse", t.item, err)
 	}
 	applied := 0
-	if _, err := (&restoring{src: r.scratch, set: r.set, log: r.request.Log}).steps(ctx, c, t, &applied); err != nil {
+	if _, err := (&restoring{src: r.scratch, set: r.set, log: r.request.Log, from: r.from}).steps(ctx, c, t, &applied); err != nil {
 		return r.scratch.fail(ctx, "rehearse", t.item, err)
 	}
 	restored, err := c.now(ctx)

@@ -56,7 +56,9 @@ func (s *Source) Restore(ctx context.Context, r backup.RestoreRequest, set *back
 	}
 	// From here on the server is changed.
 	set.Expect(len(courses))
-	run := &restoring{src: s, set: set, log: r.Log}
+	run := &restoring{src: s, set: set, log: r.Log, from: newOrigin(s, set, r.Log)}
+	run.from.filesOnly = h.singleUser
+	defer run.from.close(ctx)
 	if h.singleUser {
 		return run.one(ctx, c, courses[0]) // this session is the only one there can be
 	}
@@ -66,9 +68,10 @@ func (s *Source) Restore(ctx context.Context, r backup.RestoreRequest, set *back
 
 // restoring is one restore in progress.
 type restoring struct {
-	src *Source
-	set *backup.RestoreSet
-	log *slog.Logger
+	src  *Source
+	set  *backup.RestoreSet
+	log  *slog.Logger
+	from *origin
 }
 
 // all restores some databases at a time. One that fails does not stop the others.
@@ -125,7 +128,7 @@ func (r *restoring) one(ctx context.Context, c *session, t *course) error {
 // steps does the work and reports whether the database was touched.
 func (r *restoring) steps(ctx context.Context, c *session, t *course, begun *int) (touched bool, err error) {
 	*begun = t.done
-	files := newSupply(ctx, r.set, t.links[t.done:])
+	files := newSupply(ctx, r.from, t.links[t.done:])
 	defer files.close()
 	for i := t.done; i < len(t.links); i++ {
 		devices, err := files.next()
@@ -145,7 +148,7 @@ func (r *restoring) steps(ctx context.Context, c *session, t *course, begun *int
 		st := t.apply(i, devices)
 		r.log.Info("restoring", "database", t.name, "step", i+1, "of", len(t.links), "kind", t.links[i].set.Type.Kind(), "id", t.links[i].step.ID)
 		if err := c.run(ctx, st, func(int) { r.set.Moved() }); err != nil {
-			return touched, err
+			return touched, errors.Join(files.failure(), err)
 		}
 		*begun = i + 1
 		if err := files.used(); err != nil {
