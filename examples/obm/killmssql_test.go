@@ -93,7 +93,7 @@ func newKillSQLWorld(t *testing.T, rnd *rand.Rand) *killSQLWorld {
 	require.NoError(t, os.Mkdir(filepath.Join(w.dir, "stage"), 0o700))
 	var authority []byte
 	var err error
-	w.sqlServer, authority, err = newSQLServer("SALES", map[string]string{`S:\stage`: filepath.Join(w.dir, "stage")}, time.Second)
+	w.sqlServer, authority, err = newSQLServer("SALES", map[string]string{`S:\stage`: filepath.Join(w.dir, "stage")}, nil)
 	require.NoError(t, err)
 	require.NoError(t, w.start())
 	t.Cleanup(func() { w.stop() })

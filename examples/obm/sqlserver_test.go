@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"database/sql"
 	"fmt"
 	"net"
@@ -18,7 +19,9 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/quiesce-go/quiesce/internal/sim/mssqlsim"
+	"github.com/quiesce-go/quiesce/internal/sim/mssqlsim/s3device"
 	"github.com/quiesce-go/quiesce/internal/sim/mssqlsim/tds"
+	"github.com/quiesce-go/quiesce/mssql/s3endpoint"
 )
 
 // sqlPassword needs escaping in a URL, and must be seen nowhere.
@@ -34,26 +37,26 @@ type sqlServer struct {
 
 	mu    sync.Mutex
 	clock time.Time
-	step  time.Duration
 	held  string        // a file that tells that a statement is held; "" when none is to be
 	free  chan struct{} // closed to let it go on
 	ended func()        // called when a BACKUP LOG has ended and the client does not know
 }
 
-// newSQLServer makes a server that is not started. folders maps its folders to those of this machine. Its clock moves on by step at each look.
-func newSQLServer(name string, folders map[string]string, step time.Duration) (s *sqlServer, authority []byte, err error) {
-	s = &sqlServer{name: name, clock: time.Date(2026, 3, 1, 8, 0, 0, 0, time.FixedZone("", 2*3600)), step: step, stop: func() {}}
+// newSQLServer makes a server that is not started. folders maps its folders to those of this machine, and stores of S3 may show certificates of roots. Its clock moves on
+// by a second at each look.
+func newSQLServer(name string, folders map[string]string, roots *x509.CertPool) (s *sqlServer, authority []byte, err error) {
+	s = &sqlServer{name: name, clock: time.Date(2026, 3, 1, 8, 0, 0, 0, time.FixedZone("", 2*3600)), stop: func() {}}
 	if s.cert, authority, err = tds.NewCertificate("127.0.0.1"); err != nil {
 		return nil, nil, err
 	}
-	s.Instance, err = mssqlsim.New(mssqlsim.Config{Name: name, Now: s.now, Media: mssqlsim.NewFileMedia(folders, nil), Pace: s.pace})
+	s.Instance, err = mssqlsim.New(mssqlsim.Config{Name: name, Now: s.now, Media: mssqlsim.NewFileMedia(folders, nil), Remote: s3device.Remote(roots), Pace: s.pace})
 	return s, authority, err
 }
 
 func (s *sqlServer) now() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.clock = s.clock.Add(s.step)
+	s.clock = s.clock.Add(time.Second)
 	return s.clock
 }
 
@@ -141,7 +144,8 @@ func (s *sqlServer) dsn(trusted string) string {
 // sqlServers is the key of a script's servers.
 type sqlServers struct{}
 
-// startSQLServer is "sqlserver NAME": start a simulated SQL Server for the script and set NAME to its DSN. Its folders S:\stage, S:\out and S:\foreign are those below $WORK.
+// startSQLServer is "sqlserver NAME": start a simulated SQL Server for the script and set NAME to its DSN. Its folders S:\stage, S:\out and S:\foreign are those below $WORK. It trusts
+// the certificate in NAME-endpoint.pem, which the command makes, with its key in NAME-endpoint.key.
 func startSQLServer(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: sqlserver NAME")
@@ -151,7 +155,13 @@ func startSQLServer(ts *testscript.TestScript, neg bool, args []string) {
 		folders[`S:\`+name] = ts.MkAbs(name)
 		ts.Check(os.MkdirAll(ts.MkAbs(name), 0o700))
 	}
-	s, authority, err := newSQLServer(args[0], folders, time.Second)
+	certificate, key, err := s3endpoint.NewCertificate(time.Now(), time.Hour, "127.0.0.1")
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]+"-endpoint.pem"), certificate, 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]+"-endpoint.key"), key, 0o600))
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(certificate)
+	s, authority, err := newSQLServer(args[0], folders, roots)
 	ts.Check(err)
 	ts.Check(s.start())
 	ts.Defer(func() { s.stop() })
