@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -132,9 +133,9 @@ func (w *killSQLWorld) obm(t *testing.T, args ...string) string {
 	return out.String()
 }
 
-// child is the program as a process that takes a log backup.
-func (w *killSQLWorld) child(t *testing.T, log *bytes.Buffer) *exec.Cmd {
-	cmd := exec.CommandContext(t.Context(), "obm", "--config", w.config(), "backup", "sales", "--kind", "log")
+// child is the program as a process that takes a log backup, and is killed when ctx ends.
+func (w *killSQLWorld) child(ctx context.Context, log *bytes.Buffer) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "obm", "--config", w.config(), "backup", "sales", "--kind", "log")
 	cmd.Stdout, cmd.Stderr = log, log
 	return cmd
 }
@@ -142,27 +143,29 @@ func (w *killSQLWorld) child(t *testing.T, log *bytes.Buffer) *exec.Cmd {
 // kill ends a log backup as kill -9 does: after a time, or when the server has just ended a BACKUP LOG, before its answer has left.
 func (w *killSQLWorld) kill(t *testing.T, usual time.Duration) (how string, died bool) {
 	var log bytes.Buffer
-	cmd := w.child(t, &log)
+	ctx, kill := context.WithCancel(t.Context())
+	defer kill()
+	cmd := w.child(ctx, &log)
 	how = "any time"
 	if w.rnd.IntN(2) == 0 {
 		how = "log just truncated"
 		nth := 1 + w.rnd.IntN(2)
 		w.atLogEnd(func() {
 			if nth--; nth == 0 {
-				_ = cmd.Process.Kill()
+				kill()
 			}
 		})
 	}
 	require.NoError(t, cmd.Start())
 	if how == "any time" {
 		time.Sleep(time.Duration(w.rnd.Float64() * 1.2 * float64(usual)))
-		_ = cmd.Process.Kill() // it may have ended
+		kill() // it may have ended
 	}
 	err := cmd.Wait()
 	w.atLogEnd(nil)
 	var exit *exec.ExitError
 	switch {
-	case err == nil:
+	case err == nil, errors.Is(err, context.Canceled): // it ended first
 		return how, false
 	case errors.As(err, &exit) && killed(exit):
 		return how, true
@@ -180,7 +183,7 @@ func notNow(code int, log string) bool {
 func (w *killSQLWorld) backup(t *testing.T) {
 	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
 		var log bytes.Buffer
-		err := w.child(t, &log).Run()
+		err := w.child(t.Context(), &log).Run()
 		if err == nil {
 			return
 		}
