@@ -75,6 +75,20 @@ func (s calmSource) Recover(ctx context.Context, job string, h backup.History) e
 	return calmly(s.log, "the source", func() error { return r.Recover(ctx, job, h) })
 }
 
+type calmSalvager struct {
+	calmSource
+	backup.Salvager
+}
+
+// Salvage implements backup.Salvager.
+func (s calmSalvager) Salvage(ctx context.Context, d *backup.DeadRun) (got backup.Salvaged, err error) {
+	err = calmly(s.log, "the source", func() error {
+		got, err = s.Salvager.Salvage(ctx, d)
+		return err
+	})
+	return got, err
+}
+
 type calmRestorer struct {
 	calmSource
 	backup.Restorer
@@ -109,6 +123,10 @@ func (s calmRehearser) Rehearse(ctx context.Context, r backup.RestoreRequest, se
 func calmed(src backup.Source, act Action, log *slog.Logger) backup.Source {
 	c := calmSource{src, log}
 	switch act {
+	case ActionBackup:
+		if v, ok := src.(backup.Salvager); ok {
+			return calmSalvager{c, v}
+		}
 	case ActionRestore:
 		if r, ok := src.(backup.Restorer); ok {
 			return calmRestorer{c, r}

@@ -250,3 +250,64 @@ func TestPanicsOfASourceBecomeFailedRecords(t *testing.T) {
 		})
 	}
 }
+
+// A source that can salvage can do so behind the agent too, and one that cannot is not taken for one that can.
+func TestASalvagerIsAskedThroughTheAgent(t *testing.T) {
+	for _, how := range []string{"salvages", "cannot", "panics"} {
+		t.Run(how, func(t *testing.T) {
+			g := newRig()
+			g.ledger = backuptest.NewLedger(&backuptest.LedgerOptions{TruncatesItself: true})
+			g.job.Config.Stager = backup.DirStager{Dir: t.TempDir()}
+			fail := false
+			g.job.Open = func(context.Context) (backup.Source, error) {
+				s := brokenOff{g.ledger.Source(nil), &fail}
+				if how == "cannot" {
+					return s, nil
+				}
+				return brokenSalvager{s, g.ledger.SalvagingSource(nil), how == "panics"}, nil
+			}
+			a := g.agent(t)
+			g.backup(t, a, backup.Full)
+			require.NoError(t, g.ledger.Mutate(5))
+			fail = true
+			_, err := a.Backup(t.Context(), "books", backup.Log)
+			require.ErrorIs(t, err, io.ErrUnexpectedEOF)
+			fail = false
+			for _, it := range g.backup(t, a, backup.Log).Items {
+				if how == "salvages" {
+					assert.Equal(t, backup.Log, it.Kind, "log was lost")
+				} else {
+					assert.Equal(t, backup.Full, it.Kind, "log came back that nobody vouched for")
+				}
+			}
+		})
+	}
+}
+
+// brokenOff fails when all is done.
+type brokenOff struct {
+	*backuptest.LedgerSource
+	fail *bool
+}
+
+func (b brokenOff) Backup(ctx context.Context, r backup.Request, st *backup.Stage) (backup.Result, error) {
+	res, err := b.LedgerSource.Backup(ctx, r, st)
+	if err == nil && *b.fail {
+		err = errors.Join(io.ErrUnexpectedEOF, res.Pending.Abort(ctx))
+	}
+	return res, err
+}
+
+// brokenSalvager is one that can salvage, or panics when it is asked.
+type brokenSalvager struct {
+	brokenOff
+	own    backup.Salvager
+	panics bool
+}
+
+func (b brokenSalvager) Salvage(ctx context.Context, d *backup.DeadRun) (backup.Salvaged, error) {
+	if b.panics {
+		panic("no such artifact")
+	}
+	return b.own.Salvage(ctx, d)
+}

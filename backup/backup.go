@@ -220,7 +220,10 @@ func (s *session) prepare(ctx context.Context, o BackupOptions) (r *run, err err
 	if err == nil && r.staged() {
 		if r.lock, err = takeLock(ctx, dir); err == nil {
 			r.journal, err = createJournal(dir.Path, runRecord{ID: s.id, Job: s.p.cfg.Job, Kind: o.Kind, Options: o.Options, Token: s.lease.rec.Token,
-				Started: r.started, PartSize: int64(r.partSize), Suffix: s.p.vault.suffix, Boot: bootID()})
+				Started: r.started, PartSize: int64(r.partSize), Suffix: s.p.vault.suffix, Boot: bootID(), App: s.p.app()})
+			if err == nil && r.salvage {
+				err = errors.Join(r.journal.sync(), syncStageDir(dir.Path))
+			}
 		}
 	}
 	if err != nil {
@@ -299,6 +302,10 @@ func (s *session) perform(ctx context.Context, r *run) (*Manifest, error) {
 	}
 	if err != nil {
 		err = firstCause(runCtx, r, err)
+		if r.worthSalvaging() {
+			r.ship.abandon(err)
+			return nil, errors.Join(err, s.suspend(ctx, r, res.Pending, "what the application delivered stays in the stage; the next run saves what is whole"))
+		}
 		return nil, errors.Join(err, s.undo(ctx, r, res.Pending, err))
 	}
 	result := resultRecord{Items: res.Items, Meta: res.Meta, Warnings: res.Warnings}
@@ -307,7 +314,7 @@ func (s *session) perform(ctx context.Context, r *run) (*Manifest, error) {
 	}
 	m, err := s.complete(runCtx, r, result, true)
 	if err != nil {
-		return nil, errors.Join(err, s.suspend(ctx, r, res.Pending))
+		return nil, errors.Join(err, s.suspend(ctx, r, res.Pending, "all data is in the stage; the next run sends the rest"))
 	}
 	s.commit(ctx, r, m, res.Pending)
 	return m, nil
@@ -388,8 +395,8 @@ func (s *session) clear(ctx context.Context, id ID) error {
 	return s.deleteRun(ctx, id)
 }
 
-// suspend ends a run whose source was done but which could not be sealed. With a stage it stays for the next run to complete.
-func (s *session) suspend(ctx context.Context, r *run, pending Pending) error {
+// suspend ends a run that could not be sealed but whose stage the next run can complete, or salvage; hope says which.
+func (s *session) suspend(ctx context.Context, r *run, pending Pending, hope string) error {
 	if !r.staged() {
 		return s.undo(ctx, r, pending, ErrNoBackup)
 	}
@@ -400,7 +407,7 @@ func (s *session) suspend(ctx context.Context, r *run, pending Pending) error {
 		errs = append(errs, pending.Abort(clean))
 	}
 	errs = append(errs, r.journal.close(), r.lock.Release())
-	s.p.warn(r.id, "all data is in the stage; the next run sends the rest")
+	s.p.warn(r.id, "%s", hope)
 	return errors.Join(errs...)
 }
 

@@ -23,6 +23,8 @@ type mark struct {
 	Reason string    `json:"reason,omitempty"`
 	Parts  int       `json:"parts,omitempty"` // parts checked
 	Bytes  int64     `json:"bytes,omitempty"` // bytes checked, as stored
+	// Notes are what a rehearsal found, by the agent's words, and under "duration" how long it took.
+	Notes map[string]string `json:"notes,omitempty"`
 }
 
 const damagedMark = "damaged"

@@ -24,15 +24,27 @@ import (
 
 // crashPlan is what a child process is told: where its world lies and when it kills itself.
 type crashPlan struct {
-	Dir    string      `json:"dir"`
-	Staged bool        `json:"staged"`
-	Shared bool        `json:"shared"`
-	Kind   backup.Kind `json:"kind"`
+	Dir    string `json:"dir"`
+	Staged bool   `json:"staged"`
+	Shared bool   `json:"shared"`
+	// Own lets the application truncate its log itself; Files lets it write the log into the stage itself.
+	Own   bool        `json:"own,omitempty"`
+	Files bool        `json:"files,omitempty"`
+	Kind  backup.Kind `json:"kind"`
 	// Restore makes the child restore, into a server of its own.
 	Restore bool          `json:"restore,omitempty"`
 	Ahead   time.Duration `json:"ahead"`
-	Call    int           `json:"call,omitempty"`  // the call of the sink that is its last
-	After   time.Duration `json:"after,omitempty"` // or the time it has
+	Call    int           `json:"call,omitempty"`     // the call of the sink that is its last
+	AppCall int           `json:"app_call,omitempty"` // or that of the application
+	Given   int           `json:"given,omitempty"`    // or the time the application gives log up
+	After   time.Duration `json:"after,omitempty"`    // or the time it has
+}
+
+func (p crashPlan) ballast() int64 {
+	if p.Own {
+		return 100 << 10 // it is the log that counts
+	}
+	return 600 << 10
 }
 
 // crashEnv holds the plan of a child process.
@@ -54,7 +66,7 @@ type crashWorld struct {
 }
 
 func openCrashWorld(plan crashPlan) (*crashWorld, error) {
-	l, err := backuptest.OpenLedger(plan.Dir, &backuptest.LedgerOptions{Ballast: 600 << 10, SharedLog: plan.Shared})
+	l, err := backuptest.OpenLedger(plan.Dir, &backuptest.LedgerOptions{Ballast: plan.ballast(), SharedLog: plan.Shared, TruncatesItself: plan.Own})
 	if err != nil {
 		return nil, err
 	}
@@ -72,6 +84,9 @@ func openCrashWorld(plan crashPlan) (*crashWorld, error) {
 				w.resumed = true
 			}
 		},
+	}
+	if plan.Own {
+		w.cfg.Source = l.SalvagingSource(&backuptest.LedgerSourceOptions{ServerFiles: plan.Files})
 	}
 	if plan.Staged {
 		w.cfg.Stager = backup.DirStager{Dir: filepath.Join(plan.Dir, "stage")}
@@ -133,9 +148,19 @@ func TestCrashChild(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(text), &plan))
 	w, err := openCrashWorld(plan)
 	require.NoError(t, err)
-	if plan.Call > 0 {
+	switch {
+	case plan.Call > 0:
 		w.faults.Script(backuptest.Fault{Nth: plan.Call, Action: backuptest.Pass, Do: die})
-	} else {
+	case plan.AppCall > 0:
+		w.l.AtCall(plan.AppCall, die)
+	case plan.Given > 0:
+		left := plan.Given
+		w.l.AtTruncation(func() {
+			if left--; left == 0 {
+				die()
+			}
+		})
+	default:
 		time.AfterFunc(plan.After, die)
 	}
 	if plan.Restore {
@@ -194,13 +219,13 @@ func TestKillAtAnyMoment(t *testing.T) {
 		for name, shared := range map[string]bool{"own logs": false, "shared log": true} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				killAgainAndAgain(t, staged, shared, points/4)
+				killAgainAndAgain(t, crashPlan{Staged: staged, Shared: shared}, points/4)
 			})
 		}
 	})
 }
 
-func killAgainAndAgain(t *testing.T, staged, shared bool, points int) {
+func killAgainAndAgain(t *testing.T, plan crashPlan, points int) {
 	seed := rand.Uint64()
 	if text, ok := os.LookupEnv("QUIESCE_CRASH_SEED"); ok {
 		var err error
@@ -209,14 +234,18 @@ func killAgainAndAgain(t *testing.T, staged, shared bool, points int) {
 	}
 	t.Logf("QUIESCE_CRASH_SEED=%d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 1))
-	plan := crashPlan{Dir: t.TempDir(), Staged: staged, Shared: shared}
+	plan.Dir = t.TempDir()
 	accepted := map[string]int{}
 	killed, resumed, alive := 0, 0, false
 	for run := 0; killed < points; run++ {
 		plan.Ahead += 10 * time.Minute
 		plan.Kind = []backup.Kind{backup.Full, backup.Full, backup.Log, backup.Differential}[rnd.IntN(4)]
-		plan.Call, plan.After, plan.Restore = 0, 0, alive && rnd.IntN(5) == 0
-		if rnd.IntN(3) > 0 {
+		plan.Call, plan.AppCall, plan.Given, plan.After, plan.Restore = 0, 0, 0, 0, alive && rnd.IntN(5) == 0
+		if n := rnd.IntN(3); plan.Own && !plan.Restore && n == 0 {
+			plan.AppCall = 1 + rnd.IntN(30)
+		} else if plan.Own && !plan.Restore && n == 1 {
+			plan.Given = 1 + rnd.IntN(2)
+		} else if rnd.IntN(3) > 0 {
 			plan.Call = 1 + rnd.IntN(70)
 		} else {
 			plan.After = time.Duration(rnd.IntN(200)) * time.Millisecond
@@ -239,6 +268,9 @@ func killAgainAndAgain(t *testing.T, staged, shared bool, points int) {
 			}
 			again(t, accepted, w.puts.accepted(t))
 			clear(accepted)
+			if plan.Own {
+				w.unbroken(t)
+			}
 		}
 		require.NoError(t, w.l.Close())
 	}

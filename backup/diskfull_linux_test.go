@@ -2,6 +2,9 @@ package backup_test
 
 import (
 	"context"
+	"os"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -63,4 +66,43 @@ func TestAFullStageIsSaidSo(t *testing.T) {
 			w.goesOn(t)
 		})
 	}
+}
+
+// The stage's disk is full when a dead run is to be salvaged, and the decision cannot be noted. The run fails, and the log is saved once there is room.
+func TestAFullStageLosesNoLogThatWasGivenUp(t *testing.T) {
+	w := newWreck(t, true, false)
+	tiny := tinyDisk(t)
+	require.NoError(t, os.CopyFS(tiny, os.DirFS(w.stage)))
+	w.stage = tiny
+	journal := filepath.Join(tiny, worldJob, string(w.id), "journal.jsonl")
+	before, err := os.ReadFile(journal)
+	require.NoError(t, err)
+	// The last page of the journal has some room, in which a part of the line comes to lie.
+	w.answer = func(ctx context.Context, d *backup.DeadRun) (backup.Salvaged, error) {
+		got, err := w.source.(salvager).LedgerSalvager.Salvage(ctx, d)
+		got.Warnings = []string{strings.Repeat("long ", 4096)}
+		return got, err
+	}
+	filler := filepath.Join(tiny, "filler")
+	fill(t, filler, 4096)
+	_, err = w.pipeline(t).Backup(t.Context(), backup.Log)
+	require.ErrorIs(t, err, backup.ErrStageFull)
+	require.NotEmpty(t, backup.Hint(err))
+	after, err := os.ReadFile(journal)
+	require.NoError(t, err)
+	require.Equal(t, string(before), string(after), "half a line hides what follows it")
+	require.NoError(t, os.Remove(filler))
+	w.answer = nil
+	w.saved(t)
+}
+
+// fill writes a file until the disk is full.
+func fill(t *testing.T, name string, step int) {
+	f, err := os.Create(name)
+	require.NoError(t, err)
+	defer f.Close()
+	for err == nil {
+		_, err = f.Write(make([]byte, step))
+	}
+	require.ErrorIs(t, err, syscall.ENOSPC)
 }

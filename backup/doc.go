@@ -15,8 +15,8 @@
 //
 // # Who implements what
 //
-// The author of an agent implements Source, which is two methods, and as many of Restorer, Scripter, Locator, Verifier, Rehearser, Checker, Estimator and Recoverer as
-// the application allows. Package backuptest holds the suite that tells whether the agent keeps the contract. The vendor of a backup
+// The author of an agent implements Source, which is two methods, and as many of Restorer, Scripter, Locator, Verifier, Rehearser, Checker, Estimator, Recoverer and
+// Salvager as the application allows. Package backuptest holds the suite that tells whether the agent keeps the contract. The vendor of a backup
 // product configures a Pipeline and calls it. Stager and Sink have implementations in this module (DirStager, package sink)
 // and suites of their own.
 //
@@ -24,7 +24,7 @@
 //
 //	take the job's lease on the sink
 //	read the history: manifests and marks only
-//	complete what an interrupted run left in its stage; bury the others
+//	complete what an interrupted run left in its stage, or what of it a Salvager vouches for; bury the others
 //	let the source's Recoverer end what a dead run left in the application
 //	ask the Checker; compare the Estimator with the room in the stage
 //	Source.Backup writes artifacts into the Stage; meanwhile parts are sealed, put, and read back
@@ -39,10 +39,18 @@
 // a run: the lease is numbered, every manifest carries the number, and the key of a dead run's manifest is taken before its parts
 // are removed. A restore never hands out a byte whose part was not checked against its digest.
 //
+// Some applications do not wait to be told and give their log up when the backup of it ends. For these the promise about log is kept by the stage and a
+// Salvager: a run that ended before the source had delivered everything, killed or failed at whatever line, becomes a backup with all that was whole
+// in its stage. It holds on the machine that has the stage, until another machine takes the job over and buries the run, and for 29 days.
+//
 // Whatever the size of the application, at most (2 x Workers + artifacts being written at once) parts lie in memory, and beside them what
 // compression needs and headroom of the garbage collector; Config.Workers has figures.
 //
 // # What is not
+//
+// A run that streams has no stage, and nothing of it can be salvaged: log that the application gave up for a streamed run that died is lost, and the next run
+// finds the gap and begins anew. The same holds for parts that were sent already when compression or encryption of the target are changed before the next run, and, after a power
+// cut, for what passed through us and was not committed.
 //
 // The pipeline cannot tell whether a source's data are consistent; backuptest and rehearsals can. A sink without
 // PutIfAbsenter leaves a moment in which two machines may both take a job. Manifests are plain text: names of items, sizes and times can be read at the target,

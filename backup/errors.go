@@ -33,6 +33,8 @@ var (
 	ErrLeaseLost = errors.New("lease lost")
 	// ErrReadOnly: the sink was opened for reading only.
 	ErrReadOnly = errors.New("sink is read-only")
+	// ErrNotNow: a Salvager cannot tell yet what a dead run left. The run fails, and the stage is kept for the next one.
+	ErrNotNow = errors.New("cannot be told now")
 	// ErrOption: an option is not one the source takes, or its value is none. Nothing was touched.
 	ErrOption = errors.New("unusable option")
 	// ErrPartial: some items of a run failed. The manifest exists and says which.

@@ -15,8 +15,9 @@ import (
 // journal records in the stage how far a run has come, so that a run whose process died can be completed without asking
 // the application again. It is a file of JSON lines; a torn last line counts as not written.
 type journal struct {
-	mu sync.Mutex
-	f  *os.File
+	mu   sync.Mutex
+	f    *os.File
+	size int64 // of the lines written whole
 }
 
 // record is one line; exactly one field is set.
@@ -41,6 +42,7 @@ type runRecord struct {
 	PartSize int64             `json:"part_size"`
 	Suffix   string            `json:"suffix"`
 	Boot     string            `json:"boot,omitempty"` // which start of the machine; see bootID
+	App      string            `json:"app,omitempty"`  // the application; journals of the first versions do not say
 }
 
 type artifactRecord struct {
@@ -79,6 +81,15 @@ type resultRecord struct {
 	Items    []Item            `json:"items"`
 	Meta     map[string]string `json:"meta,omitempty"`
 	Warnings []string          `json:"warnings,omitempty"`
+	// Salvaged are the artifacts of a run whose source had not finished; all others of it count as discarded. Nil for a run whose source had.
+	Salvaged []salvagedRecord `json:"salvaged,omitempty"`
+}
+
+// salvagedRecord is an artifact that a Salvager vouched for.
+type salvagedRecord struct {
+	N int `json:"n"`
+	Artifact
+	Size int64 `json:"size"`
 }
 
 const journalName = "journal.jsonl"
@@ -102,7 +113,7 @@ func reopenJournal(dir string, valid int64) (*journal, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &journal{f: f}, nil
+	return &journal{f: f, size: valid}, nil
 }
 
 func (j *journal) write(r record) error {
@@ -115,9 +126,12 @@ func (j *journal) write(r record) error {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if _, err := j.f.Write(append(line, '\n')); err != nil {
-		return fmt.Errorf("journal: %w", stageError(err))
+	n, err := j.f.Write(append(line, '\n'))
+	if err != nil {
+		// Half a line would hide all that follow it. When even this fails, what follows is lost with it.
+		return fmt.Errorf("journal: %w", errors.Join(stageError(err), j.f.Truncate(j.size)))
 	}
+	j.size += int64(n)
 	return nil
 }
 

@@ -35,7 +35,8 @@ type Config struct {
 	LeaseTTL time.Duration
 	// CleanupTimeout bounds what is done after a run was cancelled: the source's Pending, stage, lease. Default 1 minute.
 	CleanupTimeout time.Duration
-	// ResumeWithin is the age up to which an interrupted run is completed from its stage rather than thrown away. Default 24 hours.
+	// ResumeWithin is the age up to which an interrupted run is completed from its stage rather than thrown away. Default 24 hours; of a Source that is a
+	// Salvager at least 29 days, because its stage may hold the only copy of log.
 	ResumeWithin time.Duration
 
 	// Events, when set, is told what happens, one event at a time. It must return soon.

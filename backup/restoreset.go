@@ -27,6 +27,7 @@ type RestoreSet struct {
 
 	mu      sync.Mutex
 	fetched map[string]*fetch
+	notes   map[string]string
 }
 
 // RestoreStep is one step of a plan with the manifest it comes from.
@@ -64,6 +65,19 @@ func (set *RestoreSet) ItemDone() { set.meter.itemsDone.Add(1) }
 
 // Moved tells that the application is at work though no byte passes, so that the restore does not count as stalled.
 func (set *RestoreSet) Moved() { set.meter.touch() }
+
+// Warn tells the operator something that is no failure, such as an item that was left out and how to bring it back.
+func (set *RestoreSet) Warn(text string) { set.p.warn(set.meter.id, "%s", text) }
+
+// Note keeps a fact of a rehearsal for its proof: what was checked, what came out. It must not be secret. Other work with a set forgets it.
+func (set *RestoreSet) Note(key, value string) {
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	if set.notes == nil {
+		set.notes = make(map[string]string)
+	}
+	set.notes[key] = value
+}
 
 // newRestoreSet reads the entries of the backups a plan needs.
 func (p *Pipeline) newRestoreSet(ctx context.Context, steps []PlanStep, dir StageDir, m *meter) (*RestoreSet, error) {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -23,6 +24,7 @@ type run struct {
 	started  time.Time
 	partSize int
 	resumed  bool
+	salvage  bool // the source is a Salvager and there is a stage: a commit survives a power cut, and a failed run keeps its stage
 
 	dir     StageDir // zero while streaming
 	lock    *filelock.Lock
@@ -77,6 +79,7 @@ func (a *artifact) annotate(key, value string) {
 
 func newRun(p *Pipeline, id ID, o BackupOptions, dir StageDir) *run {
 	r := &run{p: p, id: id, kind: o.Kind, options: o.Options, started: p.cfg.Now(), dir: dir, partSize: int(p.cfg.PartSize), keys: newKeySet(), names: make(map[string]struct{})}
+	r.salvage = r.staged() && p.salvager() != nil
 	r.quota = newQuota(dir.Quota, p.cfg.PartSize)
 	// The workers hold one buffer each and the feeder one; one more waits for a writer.
 	r.buffers = newBuffers(r.partSize, p.cfg.Workers+2)
@@ -107,7 +110,11 @@ func (r *run) begin(ctx context.Context, a Artifact, file bool) (*artifact, erro
 		return nil, err
 	}
 	rec := artifactRecord{N: art.n, Artifact: a, Key: art.key, File: art.file}
-	if err := r.journal.write(record{Artifact: &rec}); err != nil {
+	err = r.journal.write(record{Artifact: &rec})
+	if err == nil && file && r.salvage {
+		err = r.journal.sync() // from now on the server may write there what it keeps nowhere else
+	}
+	if err != nil {
 		r.discard(art)
 		return nil, err
 	}
@@ -153,13 +160,36 @@ func (r *run) commit(a *artifact, rec commitRecord) error {
 	a.state, a.size, a.sha = artifactCommitted, rec.Size, rec.SHA256
 	a.whole = a.file == ""
 	r.mu.Unlock()
-	if err := r.journal.write(record{Commit: &rec}); err != nil {
-		r.discard(a)
+	if err := r.noteCommit(a, rec); err != nil {
+		if r.salvage && a.file != "" {
+			r.reopen(a) // the file may be all that is left of what it holds; the next run looks at it
+		} else {
+			r.discard(a)
+		}
 		return err
 	}
 	r.meter.artifacts.Add(1)
 	r.p.emit(ArtifactStaged{ID: r.id, Artifact: a.Artifact, Bytes: rec.Size})
 	return nil
+}
+
+// noteCommit writes the commit into the journal. In the run of a Salvager the artifact survives a power cut from here on.
+func (r *run) noteCommit(a *artifact, rec commitRecord) error {
+	if r.salvage {
+		if err := r.syncArtifact(a); err != nil {
+			return err
+		}
+	}
+	if err := r.journal.write(record{Commit: &rec}); err != nil || !r.salvage {
+		return err
+	}
+	return r.journal.sync()
+}
+
+func (r *run) reopen(a *artifact) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	a.state = artifactOpen
 }
 
 func (r *run) discard(a *artifact) {
@@ -214,6 +244,9 @@ func (r *run) hashed(a *artifact, rec commitRecord) error {
 	if err := r.journal.write(record{Hashed: &rec}); err != nil {
 		return err
 	}
+	if err := r.beforeDrop(a); err != nil {
+		return err
+	}
 	r.mu.Lock()
 	a.sha, a.whole = rec.SHA256, true
 	done := a.left == 0
@@ -222,6 +255,17 @@ func (r *run) hashed(a *artifact, rec commitRecord) error {
 		r.dropFile(a)
 	}
 	return nil
+}
+
+// precious reports whether the stage may hold the only copy of an artifact: log that the application has given up.
+func (r *run) precious(a *artifact) bool { return r.salvage && a.Role == RoleLog }
+
+// beforeDrop makes sure that after a power cut the journal knows of what is at the target before it leaves the stage.
+func (r *run) beforeDrop(a *artifact) error {
+	if !r.precious(a) {
+		return nil
+	}
+	return r.journal.sync()
 }
 
 // dropFile frees a file of the stage whose parts are all offsite.
@@ -303,20 +347,47 @@ func (r *run) syncStage() error {
 		if a.file == "" || r.allStored(a) {
 			continue
 		}
-		f, err := os.OpenFile(filepath.Join(r.dir.Path, a.file), os.O_RDWR, 0)
-		if errors.Is(err, os.ErrNotExist) {
-			continue // shipped in the meantime
-		}
-		if err != nil {
-			return err
-		}
-		err = f.Sync()
-		f.Close()
-		if err != nil {
+		if err := syncFile(filepath.Join(r.dir.Path, a.file)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// syncFile brings a file of the stage to disk, unless it was shipped in the meantime.
+func syncFile(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if errors.Is(err, os.ErrPermission) {
+		f, err = os.Open(path) // a server's file that we may only read; enough for fsync but on Windows
+	}
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	err = f.Sync()
+	f.Close()
+	return err
+}
+
+// syncArtifact brings what is in the stage of a complete artifact to disk.
+func (r *run) syncArtifact(a *artifact) error {
+	if a.file != "" {
+		return stageError(syncFile(filepath.Join(r.dir.Path, a.file)))
+	}
+	r.mu.Lock()
+	parts, stored := r.partCount(a), slices.Clone(a.stored)
+	r.mu.Unlock()
+	for n := range parts {
+		if n < len(stored) && stored[n] {
+			continue
+		}
+		if err := syncFile(r.spoolPath(a, n)); err != nil {
+			return stageError(err)
+		}
+	}
+	return syncDir(r.dir.Path)
 }
 
 func (r *run) allStored(a *artifact) bool {

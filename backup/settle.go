@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -18,6 +19,8 @@ type leftover struct {
 	dir  StageDir
 	lock *filelock.Lock
 	run  runRecord
+	// salvaged says that it was completed without all that the application had been asked for.
+	salvaged bool
 }
 
 type leftovers []leftover
@@ -67,7 +70,8 @@ func (all leftovers) holdsToken(token string) bool {
 	return slices.ContainsFunc(all, func(l leftover) bool { return l.run.Token == token })
 }
 
-// settle sees to everything earlier runs left: a run whose source was done is completed from its stage, any other is buried.
+// settle sees to everything earlier runs left: a run whose source was done is completed from its stage, of any other it is
+// completed what a Salvager vouches for, and the rest is buried. resumed is the last run that was completed whole.
 func (s *session) settle(ctx context.Context, stages leftovers, orphans, tombstones []ID) (resumed *Manifest, err error) {
 	for i := range stages {
 		m, err := s.settleStage(ctx, &stages[i])
@@ -75,7 +79,9 @@ func (s *session) settle(ctx context.Context, stages leftovers, orphans, tombsto
 			return nil, err
 		}
 		if m != nil {
-			resumed = m
+			if !stages[i].salvaged {
+				resumed = m
+			}
 			s.forget(m.ID)
 			orphans = slices.DeleteFunc(orphans, func(id ID) bool { return id == m.ID })
 		}
@@ -99,6 +105,9 @@ func (s *session) settleStage(ctx context.Context, l *leftover) (*Manifest, erro
 	if why == nil {
 		s.p.log.Info("completing an interrupted run from its stage", "id", l.run.ID)
 		m, err := s.resume(ctx, l)
+		if errors.Is(err, errNotResumable) {
+			m, err = s.salvage(ctx, l, err)
+		}
 		if err == nil || !errors.Is(err, errNotResumable) {
 			return m, err
 		}
@@ -135,10 +144,10 @@ func (p *Pipeline) whyNotResume(ctx context.Context, l *leftover) (why, err erro
 	switch {
 	case !l.belongs(p):
 		return errors.New("its journal cannot be read"), nil
-	case l.run.Suffix != p.vault.suffix:
+	case l.run.Suffix != p.vault.suffix && p.salvager() == nil:
 		return fmt.Errorf("its parts were sealed as %q, the sink now seals as %q", l.run.Suffix, p.vault.suffix), nil
-	case p.cfg.Now().Sub(l.run.Started) > p.cfg.ResumeWithin:
-		return fmt.Errorf("it is older than %s", p.cfg.ResumeWithin), nil
+	case p.cfg.Now().Sub(l.run.Started) > p.resumeWithin():
+		return fmt.Errorf("it is older than %s", p.resumeWithin()), nil
 	}
 	m, err := p.manifest(ctx, l.run.ID)
 	switch {
@@ -152,6 +161,15 @@ func (p *Pipeline) whyNotResume(ctx context.Context, l *leftover) (why, err erro
 		return fmt.Errorf("another machine gave it up: %s", m.Abandoned), nil
 	}
 	return errSealed, nil
+}
+
+// resumeWithin is the age up to which a stage is worth completing. When it may hold the only copy of log, that is as long as the graves of dead
+// runs are kept, less a day for clocks that disagree: beyond, nobody can tell whether another machine buried the run.
+func (p *Pipeline) resumeWithin() time.Duration {
+	if p.salvager() == nil {
+		return p.cfg.ResumeWithin
+	}
+	return max(p.cfg.ResumeWithin, tombstoneLife-24*time.Hour)
 }
 
 // bury makes sure that a dead run can never be published, by taking the key of its manifest, and removes its objects. Its writer may only

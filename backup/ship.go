@@ -223,7 +223,7 @@ func (s *shipper) ship(ctx context.Context, u unit, buf *bytes.Buffer) error {
 	if sealed {
 		s.r.buffers.put(plain) // only the stored form is needed from here on, also to repeat the transfer
 	}
-	if err := s.put(ctx, obj); err != nil {
+	if err := s.put(ctx, obj, s.r.precious(u.a)); err != nil {
 		return &Error{Op: "put part", App: s.r.p.app(), ID: s.r.id, Artifact: fmt.Sprintf("%s part %d", u.a.Name, u.n), Err: err, Advice: Hint(err)}
 	}
 	if !sealed {
@@ -253,14 +253,18 @@ func (s *shipper) load(u unit) ([]byte, error) {
 }
 
 // put stores the part and, by policy, reads it back. A part that reads back wrong is stored once more before the run gives up.
-func (s *shipper) put(ctx context.Context, obj sealed) error {
+// A precious one is durable when put returns, any other with the listings, which are put without the mark before the manifest.
+func (s *shipper) put(ctx context.Context, obj sealed, precious bool) error {
+	putCtx := ctx
+	if !precious {
+		putCtx = DeferDurability(ctx)
+	}
 	check := s.r.p.cfg.Prove.wants(rand.Float64)
 	for try := 0; ; try++ {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		// Durable with the listings, which are put without the mark before the manifest.
-		if err := s.r.p.vault.base.Put(DeferDurability(ctx), obj.key, bytes.NewReader(obj.data)); err != nil {
+		if err := s.r.p.vault.base.Put(putCtx, obj.key, bytes.NewReader(obj.data)); err != nil {
 			return err
 		}
 		if !check {
@@ -282,6 +286,9 @@ func (s *shipper) put(ctx context.Context, obj sealed) error {
 func (s *shipper) stored(u unit, obj sealed) error {
 	e := EntryPart{Size: u.size, Stored: int64(len(obj.data)), SHA256: obj.digest}
 	if err := s.r.journal.write(record{Stored: &storedRecord{N: u.a.n, Part: u.n, EntryPart: e}}); err != nil {
+		return err
+	}
+	if err := s.r.beforeDrop(u.a); err != nil {
 		return err
 	}
 	s.r.meter.shippedBytes(u.size, e.Stored)

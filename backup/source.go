@@ -8,7 +8,7 @@ import (
 
 // A Source is one instance of an application that can be backed up. It is the only interface an agent must implement; every further
 // ability is an interface with one method, found by a type assertion: Restorer, Scripter, Locator, Verifier, Rehearser,
-// Checker, Estimator, Recoverer.
+// Checker, Estimator, Recoverer, Salvager.
 type Source interface {
 	// Describe tells what this is. It is constant and does no I/O.
 	Describe() Description
@@ -80,7 +80,7 @@ type Result struct {
 // own. Both are idempotent. Abort must leave what is already staged usable: a run that lost the network is completed from its stage later.
 // When the process dies in between, neither is called, and the Source's Recoverer ends what was left.
 type Pending interface {
-	// Commit is called after m is durable at the target. Only here may log be truncated. An error is
+	// Commit is called after m is durable at the target. Only here may log be truncated; an application that does so by itself needs a Salvager. An error is
 	// reported as a warning of the run: the backup itself is good.
 	Commit(ctx context.Context, m *Manifest) error
 	// Abort ends the session without truncating anything.
@@ -124,9 +124,10 @@ type Locator interface {
 	Locate(ctx context.Context, h History, item, where string) (Target, error)
 }
 
-// Verifier understands the content of its artifacts and can tell whether they are whole, without a server. It earns ProofFormat.
+// Verifier understands the content of its artifacts and can tell whether they are whole, without a server where their format allows it. It earns ProofFormat.
 type Verifier interface {
-	// Verify reads the artifacts of set and returns an error that wraps ErrCorrupt and names what is wrong.
+	// Verify reads the artifacts of set and returns an error that wraps ErrCorrupt and names what is wrong. Any other error says that nothing is known: what
+	// only a server can read needs one, and a job with a Stager, so that RestoreSet.Fetch has a place.
 	Verify(ctx context.Context, set *RestoreSet) error
 }
 

@@ -137,12 +137,17 @@ type Slot struct {
 
 func newSlot(r *run, a *artifact, claimed int64) *Slot {
 	s := &Slot{r: r, a: a, claimed: claimed, Path: filepath.Join(r.dir.Path, a.file)}
-	s.ServerPath = s.Path
-	if r.dir.ServerPath != "" {
-		s.ServerPath = joinServer(r.dir.ServerPath, a.file)
-	}
+	s.ServerPath = serverPath(r.dir, a.file)
 	r.meter.watch(s.Path)
 	return s
+}
+
+// serverPath is a file of a stage as the server sees it.
+func serverPath(dir StageDir, file string) string {
+	if dir.ServerPath != "" {
+		return joinServer(dir.ServerPath, file)
+	}
+	return filepath.Join(dir.Path, file)
 }
 
 // Annotate adds to the artifact's Meta. Call it before Commit.
@@ -153,6 +158,7 @@ func (s *Slot) Commit() error {
 	if s.done {
 		return fmt.Errorf("commit %s: artifact is already committed or closed", s.a.Name)
 	}
+	s.done = s.r.salvage // the source vouched for the file, so that a Close must not remove it whatever follows
 	info, err := os.Stat(s.Path)
 	if err != nil {
 		return fmt.Errorf("commit %s: the file was not written: %w", s.a.Name, err)
@@ -173,7 +179,8 @@ func (s *Slot) Commit() error {
 	return nil
 }
 
-// Close discards the file unless it was committed. It is idempotent.
+// Close discards the file unless it was committed. It is idempotent. A Source that is a Salvager does not close a slot whose file
+// may hold log that the application has given up: left open when Backup returns an error, it is shown to Salvage.
 func (s *Slot) Close() error {
 	if s.done {
 		return nil

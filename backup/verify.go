@@ -236,15 +236,20 @@ func (v *verification) object(ctx context.Context, artifact, key string, want Di
 	return nil
 }
 
-// format lets the agent look at the content of every item.
-func (v *verification) format(ctx context.Context, b Backup) error {
+// format lets the agent look at the content of every item. It gets a directory too, for files that only a server can read.
+func (v *verification) format(ctx context.Context, b Backup) (err error) {
+	dir, release, err := v.p.restoreStage(ctx, NewID(v.p.cfg.Now(), ""))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, release()) }()
 	var steps []PlanStep
 	for _, it := range b.Items {
 		if !it.Failed() {
 			steps = append(steps, PlanStep{ID: b.ID, Item: it, For: []string{it.Name}, Proof: b.Proof})
 		}
 	}
-	set, err := v.p.newRestoreSet(ctx, steps, StageDir{}, v.meter)
+	set, err := v.p.newRestoreSet(ctx, steps, dir, v.meter)
 	if err == nil {
 		err = v.p.cfg.Source.(Verifier).Verify(ctx, set)
 	}

@@ -86,7 +86,7 @@ func (s *Source) Close() error { return s.db.Close() }
 // Describe implements backup.Source.
 func (s *Source) Describe() backup.Description {
 	return backup.Description{Application: application, Instance: s.instance,
-		Kinds: []backup.Kind{backup.Full, backup.Differential, backup.Log}, PointInTime: true,
+		Kinds: []backup.Kind{backup.Full, backup.Differential, backup.Log}, PointInTime: true, Positions: true,
 		Options: []string{OptionCopyOnly, OptionTail, OptionDatabases}}
 }
 

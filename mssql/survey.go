@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/quiesce-go/quiesce/backup"
+	"github.com/quiesce-go/quiesce/mssql/mtf"
 )
 
 // survey is what a run found before its first backup.
@@ -24,6 +25,8 @@ type task struct {
 	facts  *facts
 	base   base
 	choice choice
+	// own are the backups of it that this run took.
+	own []mtf.GUID
 }
 
 // survey asks the server and decides for every database.
@@ -51,7 +54,7 @@ func (s *Source) survey(ctx context.Context, c *session, a ask, r backup.Request
 		}
 		t.choice = decide(a, *f, t.base, policy{skipSimple: s.opt.SkipSimple, anyReplica: s.opt.AnyReplica})
 		if t.choice.reason != "" {
-			t.choice.reason += c.stranger(ctx, *f, t.base)
+			t.choice.reason += c.stranger(ctx, t)
 		}
 		w.tasks = append(w.tasks, t)
 	}
@@ -63,7 +66,8 @@ func (s *Source) survey(ctx context.Context, c *session, a ask, r backup.Request
 
 // stranger looks into msdb for the backup of another tool that broke the chain, to name it. It is empty when there is none or msdb does not tell: what is
 // decided does not hang on it, since msdb may have been purged, and is per replica.
-func (c *session) stranger(ctx context.Context, f facts, b base) string {
+func (c *session) stranger(ctx context.Context, t *task) string {
+	f, b := t.facts, t.base
 	if b.last == nil || !f.known || f.family != b.lastSet.FamilyGUID || f.model == simple {
 		return ""
 	}
@@ -75,7 +79,7 @@ func (c *session) stranger(ctx context.Context, f facts, b base) string {
 	for _, r := range rows {
 		id, e1 := r.guid("backup_set_uuid")
 		last, e2 := r.lsn("last_lsn")
-		if errors.Join(e1, e2) != nil || id == b.fullSet.GUID || id == b.lastSet.GUID {
+		if errors.Join(e1, e2) != nil || id == b.fullSet.GUID || id == b.lastSet.GUID || slices.Contains(t.own, id) {
 			continue
 		}
 		kind := ""

@@ -84,3 +84,16 @@ type Rehearsing interface {
 	// Scratch is the place, in the form the agent's Rehearse documents. Afterwards Residue tells what was left in it.
 	Scratch(ctx context.Context) (scratch string, residue func(ctx context.Context) error, err error)
 }
+
+// SelfTruncating is an Application that gives its log up when a backup of it ends, as SQL Server does, and not when the agent says that it is safe.
+// Its agent must be a backup.Salvager.
+type SelfTruncating interface {
+	// AtTruncation makes the application call fn each time it has given up log in this way, if possible before the agent has its answer. Nil ends that.
+	AtTruncation(fn func())
+}
+
+// Staging is an Application whose server writes into the stage as another user, or sees it under another name.
+type Staging interface {
+	// StageIn says how stages are made in dir, a directory of the suite below os.TempDir. It may prepare dir.
+	StageIn(dir string) backup.DirStager
+}

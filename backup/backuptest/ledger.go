@@ -33,6 +33,9 @@ type Ledger struct {
 	armed   bool
 	gone    bool
 	calls   int
+
+	truncated func()         // see AtTruncation
+	atCall    map[int]func() // see AtCall
 }
 
 // LedgerOptions shape a Ledger. The zero value is a small application with two databases.
@@ -47,6 +50,9 @@ type LedgerOptions struct {
 	Ballast int64
 	// SharedLog keeps one log for all databases, as Domino does, instead of one for each, as SQL Server does.
 	SharedLog bool
+	// TruncatesItself lets the server give log up when a backup of it has ended, as SQL Server does, and not when the agent says that it is
+	// safe. Its agent is SalvagingSource.
+	TruncatesItself bool
 	// Delay is how long every read of a backup takes.
 	Delay time.Duration
 	// Password is asked of every connection.
@@ -163,6 +169,20 @@ func (l *Ledger) GoneAfter(n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.armed, l.left = true, n
+}
+
+// AtTruncation makes the server call fn each time it has given up log of its own accord, before it answers the agent. Nil ends that. fn must not use the Ledger.
+func (l *Ledger) AtTruncation(fn func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.truncated = fn
+}
+
+// AtCall makes the server call fn at the n-th call by agents from now, before it does anything. Nil ends that. fn must not use the Ledger.
+func (l *Ledger) AtCall(n int, fn func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.atCall = map[int]func(){l.calls + n: fn}
 }
 
 // Revive starts the server again after GoneAfter.

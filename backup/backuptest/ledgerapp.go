@@ -31,9 +31,21 @@ func NewLedgerApplication(o *LedgerOptions, so *LedgerSourceOptions) NewApplicat
 		if err := a.l.Attach(opts.Databases[0], file); err != nil {
 			return nil, errors.Join(err, a.Close())
 		}
+		if opts.TruncatesItself {
+			return &selfTruncatingApp{a}, nil
+		}
 		return a, nil
 	}
 }
+
+// selfTruncatingApp is a Ledger with TruncatesItself as an Application.
+type selfTruncatingApp struct{ *ledgerApp }
+
+func (a *selfTruncatingApp) Source() backup.Source { return a.l.SalvagingSource(a.so) }
+
+func (a *selfTruncatingApp) AtTruncation(fn func()) { a.l.AtTruncation(fn) }
+
+var _ SelfTruncating = (*selfTruncatingApp)(nil)
 
 // ledgerApp is a Ledger as an Application.
 type ledgerApp struct {

@@ -3,6 +3,7 @@ package backuptest
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -51,6 +52,9 @@ func (c *ledgerConn) call(ctx context.Context, db string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.calls++
+	if fn := l.atCall[l.calls]; fn != nil {
+		fn()
+	}
 	if l.armed && !l.gone {
 		if l.left <= 0 {
 			l.gone = true
@@ -220,6 +224,47 @@ func (c *ledgerConn) truncate(ctx context.Context, db, name string, to backup.Po
 		return err
 	}
 	return c.l.commitLocked(event{Op: opTruncate, DB: db, Seq: seq})
+}
+
+// backupLog lets the server write what readLog gave to a file of its own and give that log up, all in one call. The answer may be lost.
+func (c *ledgerConn) backupLog(ctx context.Context, h fileHead, txs []tx, path string) error {
+	if err := c.call(ctx, h.DB); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return &databaseError{h.DB, err}
+	}
+	defer f.Close()
+	if err := writeLog(f, h, txs); err != nil {
+		return err // the stage's disk, not the database
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := c.yield(h); err != nil {
+		return err
+	}
+	return c.call(ctx, h.DB)
+}
+
+// yield is the server giving up the log of a backup that has ended.
+func (c *ledgerConn) yield(h fileHead) error {
+	c.l.mu.Lock()
+	defer c.l.mu.Unlock()
+	st, ok := c.l.state.stream(h.DB)
+	if !ok || st.Name != h.Stream {
+		return nil
+	}
+	seq, err := st.seq(h.To)
+	if err != nil {
+		return err
+	}
+	err = c.l.commitLocked(event{Op: opTruncate, DB: h.DB, Seq: seq})
+	if c.l.truncated != nil {
+		c.l.truncated()
+	}
+	return err
 }
 
 // existing lists the databases there are.

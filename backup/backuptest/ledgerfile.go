@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"time"
 
 	"github.com/quiesce-go/quiesce/backup"
 )
@@ -27,6 +28,10 @@ type fileHead struct {
 	Ballast int64           `json:"ballast,omitempty"`
 	Path    string          `json:"path,omitempty"`
 	File    string          `json:"file,omitempty"`
+	// What an agent needs to tell of a file that it did not see being made; see LedgerSalvager.
+	Parent backup.ID `json:"parent,omitempty"`
+	Since  time.Time `json:"since,omitzero"` // of From
+	At     time.Time `json:"at,omitzero"`    // of To
 }
 
 // fileTail is the last line.
@@ -69,6 +74,18 @@ func (f *fileWriter) end() error {
 		return err
 	}
 	return f.w.Flush()
+}
+
+// writeLog writes transactions as such a file.
+func writeLog(w io.Writer, h fileHead, txs []tx) error {
+	f, err := newFileWriter(w, h)
+	for i := 0; err == nil && i < len(txs); i++ {
+		err = f.record(txs[i])
+	}
+	if err != nil {
+		return err
+	}
+	return f.end()
 }
 
 // readFile reads such a file and hands each record to the function. What is not whole is ErrCorrupt.

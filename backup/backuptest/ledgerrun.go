@@ -141,7 +141,7 @@ func isOwn(err error) bool {
 func (run *ledgerRun) data(ctx context.Context, it *backup.Item) error {
 	db, st := run.ses.Snap[it.Name], run.ses.stream(it.Name)
 	h := fileHead{What: it.Kind, DB: it.Name, Stream: it.Stream, To: it.End, Base: st.Base,
-		Seed: db.Seed, Ballast: db.Ballast, Path: db.Path, File: db.File}
+		Seed: db.Seed, Ballast: db.Ballast, Path: db.Path, File: db.File, Parent: it.Parent, At: it.Window.To}
 	since := uint64(0)
 	if it.Kind == backup.Differential {
 		h.From = run.r.Anchors[it.Name].Full.End
@@ -193,8 +193,12 @@ func (run *ledgerRun) log(ctx context.Context, it *backup.Item) error {
 	if err != nil {
 		return err
 	}
-	h := fileHead{What: backup.Log, DB: db, Stream: it.Stream, From: it.Begin, To: it.End, Base: st.Base}
-	return run.file(ctx, it.Name, ledgerArtifact(it.Name, "log"), backup.RoleLog, h, func(f *fileWriter) error {
+	h := fileHead{What: backup.Log, DB: db, Stream: it.Stream, From: it.Begin, To: it.End, Base: st.Base,
+		Parent: it.Parent, Since: it.Window.From, At: it.Window.To}
+	if run.s.l.o.TruncatesItself && run.s.o.ServerFiles && !run.st.Streaming() {
+		return run.serverLog(ctx, it, h, txs)
+	}
+	err = run.file(ctx, it.Name, ledgerArtifact(it.Name, "log"), backup.RoleLog, h, func(f *fileWriter) error {
 		for _, t := range txs {
 			if err := f.record(t); err != nil {
 				return err
@@ -202,6 +206,29 @@ func (run *ledgerRun) log(ctx context.Context, it *backup.Item) error {
 		}
 		return nil
 	})
+	if err == nil && run.s.l.o.TruncatesItself {
+		err = run.conn.yield(h) // the server has seen that the last byte arrived
+	}
+	return err
+}
+
+// serverLog lets the server write the log, which it gives up in the same call.
+func (run *ledgerRun) serverLog(ctx context.Context, it *backup.Item, h fileHead, txs []tx) error {
+	a := backup.Artifact{Name: ledgerArtifact(it.Name, "log"), Item: it.Name, Role: backup.RoleLog}
+	slot, err := run.st.Reserve(ctx, a, int64(len(txs))*100)
+	if err != nil {
+		return err
+	}
+	path := slot.ServerPath
+	if path == "" {
+		path = slot.Path
+	}
+	if err := run.conn.backupLog(ctx, h, txs, path); isOwn(err) {
+		return errors.Join(err, slot.Close())
+	} else if err != nil {
+		return err // the log may be given up and the answer lost: the slot stays open, for Salvage
+	}
+	return slot.Commit()
 }
 
 // file stages one file of lines.

@@ -148,7 +148,7 @@ func (p *ledgerPending) Abort(ctx context.Context) error {
 // finish truncates what m holds and ends the session.
 func (c *ledgerConn) finish(ctx context.Context, owner string, session int, m *backup.Manifest) error {
 	for _, it := range m.Items {
-		if it.Failed() || it.Kind != backup.Log {
+		if c.l.o.TruncatesItself || it.Failed() || it.Kind != backup.Log {
 			continue
 		}
 		db := it.Name

@@ -137,6 +137,9 @@ func noManifest(do func()) []Fault {
 }
 
 func logKept(ctx context.Context, tr *trial) error {
+	if _, ok := tr.app.(SelfTruncating); ok {
+		return skip("the application gives log up by itself; see given-up-log-is-salvaged")
+	}
 	count := func() (int, error) { return 0, nil }
 	if app, ok := tr.app.(Truncating); ok {
 		count = func() (int, error) { return app.Truncations(ctx) }
@@ -277,8 +280,12 @@ func errorsSayWhere(ctx context.Context, tr *trial) error {
 		tr.change = func(p *probe) {
 			p.ctx = func(ctx context.Context) context.Context { return cancelAtLook(ctx, 1+2*n) }
 		}
-		if _, err := tr.backup(ctx, backup.Full); err == nil {
+		_, err := tr.backup(ctx, backup.Full)
+		if err == nil {
 			return errors.New("the agent took a backup on an ended context")
+		}
+		if streaming && errors.Is(err, backup.ErrNoPath) {
+			continue // the agent needs a stage, and says so
 		}
 		own, _ := tr.probe.last()
 		var e *backup.Error

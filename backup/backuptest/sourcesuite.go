@@ -34,7 +34,7 @@ type sourceRule struct {
 
 func sourceRules() []rule[NewApplication] {
 	var rules []rule[NewApplication]
-	for _, r := range slices.Concat(describeRules(), chainRules(), safetyRules(), recordRules(), restoreRules()) {
+	for _, r := range slices.Concat(describeRules(), chainRules(), safetyRules(), salvageRules(), recordRules(), restoreRules()) {
 		rules = append(rules, rule[NewApplication]{r.name, r.why, func(ctx context.Context, fresh NewApplication) error {
 			return r.run(ctx, fresh)
 		}})

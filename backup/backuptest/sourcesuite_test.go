@@ -19,7 +19,12 @@ func TestLedgerKeepsEveryRule(t *testing.T) {
 		"log of each database": NewLedgerApplication(&LedgerOptions{Ballast: 300 << 10}, nil),
 		"shared log":           NewLedgerApplication(&LedgerOptions{Ballast: 70 << 10, SharedLog: true}, nil),
 		"server writes":        NewLedgerApplication(&LedgerOptions{Ballast: 300 << 10}, &LedgerSourceOptions{ServerFiles: true}),
-		"odd names":            NewLedgerApplication(&LedgerOptions{Databases: []string{"Mail/jones.nsf", "a b%20c", "ÄÖ", "_log "}}, nil),
+		"truncates itself":     NewLedgerApplication(&LedgerOptions{Ballast: 70 << 10, TruncatesItself: true}, nil),
+		"truncates itself, server writes": NewLedgerApplication(&LedgerOptions{Ballast: 70 << 10, TruncatesItself: true},
+			&LedgerSourceOptions{ServerFiles: true}),
+		"truncates itself, shared log": NewLedgerApplication(&LedgerOptions{SharedLog: true, TruncatesItself: true},
+			&LedgerSourceOptions{ServerFiles: true}),
+		"odd names": NewLedgerApplication(&LedgerOptions{Databases: []string{"Mail/jones.nsf", "a b%20c", "ÄÖ", "_log "}}, nil),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -30,9 +35,15 @@ func TestLedgerKeepsEveryRule(t *testing.T) {
 
 func TestEveryRuleIsAskedOfTheLedger(t *testing.T) {
 	t.Parallel()
-	for _, r := range CheckSource(t.Context(), NewLedgerApplication(nil, nil)) {
-		assert.Empty(t, r.Skip, "rule %s", r.Rule)
-		assert.NotEmpty(t, r.Why, "rule %s", r.Rule)
+	asked := map[string]bool{}
+	for _, o := range []*LedgerOptions{nil, {TruncatesItself: true}} {
+		for _, r := range CheckSource(t.Context(), NewLedgerApplication(o, nil)) {
+			assert.NotEmpty(t, r.Why, "rule %s", r.Rule)
+			asked[r.Rule] = asked[r.Rule] || r.Skip == ""
+		}
+	}
+	for rule, ok := range asked {
+		assert.True(t, ok, "rule %s", rule)
 	}
 }
 

@@ -51,6 +51,14 @@ func (tr *trial) close() error {
 	return errors.Join(closeApplication(tr.app), os.RemoveAll(tr.dir))
 }
 
+// stager makes the stages, as the application's server needs them.
+func (tr *trial) stager() backup.DirStager {
+	if s, ok := tr.app.(Staging); ok {
+		return s.StageIn(tr.dir)
+	}
+	return backup.DirStager{Dir: tr.dir}
+}
+
 // pipeline makes a pipeline with a new agent, as a new process does.
 func (tr *trial) pipeline() (*backup.Pipeline, error) {
 	tr.probe = &probe{inner: tr.app.Source()}
@@ -59,7 +67,7 @@ func (tr *trial) pipeline() (*backup.Pipeline, error) {
 	}
 	cfg := backup.Config{
 		Job:      trialJob,
-		Source:   tr.probe,
+		Source:   tr.probe.source(),
 		Sink:     tr.sink,
 		PartSize: trialPart,
 		Workers:  2,
@@ -68,7 +76,7 @@ func (tr *trial) pipeline() (*backup.Pipeline, error) {
 		Logger:   slog.New(slog.NewTextHandler(&tr.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	if !tr.streaming {
-		cfg.Stager = backup.DirStager{Dir: tr.dir}
+		cfg.Stager = tr.stager()
 	}
 	return backup.New(cfg)
 }
@@ -234,6 +242,20 @@ func (p *probe) Recover(ctx context.Context, job string, h backup.History) error
 		return in.Recover(ctx, job, h)
 	}
 	return nil
+}
+
+// source is the probe with what only some agents can do.
+func (p *probe) source() backup.Source {
+	if s, ok := p.inner.(backup.Salvager); ok {
+		return salvagingProbe{p, s}
+	}
+	return p
+}
+
+// salvagingProbe is the probe of an agent that is a Salvager, which has no neutral form.
+type salvagingProbe struct {
+	*probe
+	backup.Salvager
 }
 
 // last is the error of the agent's last Backup.

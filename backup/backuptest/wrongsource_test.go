@@ -125,6 +125,9 @@ func wrongWith(mistake func(l *Ledger) func(*wrongSource)) NewApplication {
 // wrongApplications holds, for every rule, an agent that breaks it.
 func wrongApplications() map[string]NewApplication {
 	all := map[string]NewApplication{"agents-do-not-share": sharingApplications()}
+	for name, mistake := range wrongSalvages() {
+		all[name] = wrongSalvageWith(mistake)
+	}
 	for _, group := range []map[string]func(*Ledger) func(*wrongSource){
 		wrongDescriptions(), wrongChains(), wrongSafety(), wrongPendings(), wrongRecords(), wrongRestores(),
 	} {

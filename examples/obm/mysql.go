@@ -2,18 +2,12 @@ package main
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/quiesce-go/quiesce/agent/config"
 	"github.com/quiesce-go/quiesce/backup"
 	"github.com/quiesce-go/quiesce/mysql"
 )
-
-// applications are what this program can back up.
-func applications() config.Registry {
-	return config.Registry{"mysql": config.App(openMySQL)}
-}
 
 // mysqlSettings is the section mysql of a job. mysql.Options says what the keys mean.
 type mysqlSettings struct {
@@ -34,15 +28,7 @@ func (s *mysqlSettings) Defaults() { s.Accounts = true }
 
 // Validate implements the rules of the agent itself, so that they are reported with their line.
 func (s *mysqlSettings) Validate() error {
-	alone, err := mysql.New(s.DSN.Reveal(), nil)
-	if err != nil {
-		return &config.FieldError{Field: "dsn", Err: err}
-	}
-	whole, err := s.source(s.DSN.Reveal())
-	if err != nil {
-		return errors.Join(err, alone.Close())
-	}
-	return errors.Join(alone.Close(), whole.Close())
+	return settled(func() (*mysql.Source, error) { return mysql.New(s.DSN.Reveal(), nil) }, func() (*mysql.Source, error) { return s.source(s.DSN.Reveal()) })
 }
 
 func (s *mysqlSettings) source(dsn string) (*mysql.Source, error) {

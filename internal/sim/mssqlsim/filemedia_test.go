@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -202,7 +203,7 @@ func TestSetsThatFollowEachOtherInAFile(t *testing.T) {
 	s.agree("a", 4)
 	s.agree("b", 4)
 	require.NoError(t, mtf.Group(s.verified("a"), s.verified("b"))[0].Check())
-	s.run(`RESTORE DATABASE c FROM `+on("b", "a")+` WITH NORECOVERY`, `RESTORE LOG c FROM `+on("a", "b")+` WITH FILE = 2, NORECOVERY`,
+	s.run(`RESTORE DATABASE c FROM `+on("b", "a")+` WITH NORECOVERY, `+as("c"), `RESTORE LOG c FROM `+on("a", "b")+` WITH FILE = 2, NORECOVERY`,
 		`RESTORE LOG c FROM `+on("a", "b")+` WITH FILE = 4`)
 	s.holds("c", "one", "two", "three")
 	before := s.verified("a").SetID
@@ -248,7 +249,7 @@ func TestStripes(t *testing.T) {
 		assert.Greater(t, pages, int64(1<<20))
 		base := "c" + fmt.Sprint(n)
 		slices.Reverse(full) // the order does not matter
-		s.run(`RESTORE VERIFYONLY FROM `+on(full...)+` WITH CHECKSUM`, `RESTORE DATABASE `+base+` FROM `+on(full...)+` WITH NORECOVERY`,
+		s.run(`RESTORE VERIFYONLY FROM `+on(full...)+` WITH CHECKSUM`, `RESTORE DATABASE `+base+` FROM `+on(full...)+` WITH NORECOVERY, `+as(base),
 			`RESTORE LOG `+base+` FROM `+on(log...)+` WITH RECOVERY`)
 		s.holds(base, want...)
 		if n > 1 {
@@ -294,7 +295,7 @@ func TestDamageIsFoundByBoth(t *testing.T) {
 	bad := s.bytes("good.bak")
 	bad[bytes.LastIndex(bad, []byte("PAGE"))+100] ^= 1
 	s.put("bad", bad)
-	assert.Equal(t, []int32{3189, 3013}, s.fails(`RESTORE DATABASE c FROM `+on("bad")))
+	assert.Equal(t, []int32{3189, 3013}, s.fails(`RESTORE DATABASE c FROM `+on("bad")+` WITH REPLACE, `+as("c")))
 	_, err := mtf.Verify(t.Context(), bytes.NewReader(bad))
 	require.Error(t, err)
 	// Headers.
@@ -310,7 +311,7 @@ func TestDamageIsFoundByBoth(t *testing.T) {
 	bad = s.bytes("plain")
 	bad[bytes.Index(bad, []byte("two"))] = 'T'
 	s.put("bad", bad)
-	s.run(`RESTORE VERIFYONLY FROM `+on("bad"), `RESTORE DATABASE c FROM `+on("bad"))
+	s.run(`RESTORE VERIFYONLY FROM `+on("bad"), `RESTORE DATABASE c FROM `+on("bad")+` WITH REPLACE, `+as("c"))
 	s.holds("c", "one", "Two", "three", "four", "five", "six")
 }
 
@@ -449,11 +450,13 @@ func TestFilesInUse(t *testing.T) {
 		_, err := s.db.ExecContext(t.Context(), `BACKUP DATABASE sales TO `+on("x"))
 		done <- err
 	}()
+	free := sync.OnceFunc(func() { close(release) })
+	t.Cleanup(free) // before the server is waited for
 	<-held
 	assert.Equal(t, []int32{3201, 3013}, s.fails(`RESTORE HEADERONLY FROM `+on("X")))
 	assert.Equal(t, []int32{3201, 3013}, s.fails(`RESTORE HEADERONLY FROM `+on("x")))
 	assert.Equal(t, []int32{3201, 3013}, s.fails(`BACKUP DATABASE model TO `+on("x")+` WITH FORMAT`))
-	close(release)
+	free()
 	require.NoError(t, <-done)
 	s.agree("x", 1)
 }
@@ -493,6 +496,19 @@ func code(t *testing.T, err error, want int) {
 	assert.Equal(t, want, d.Code)
 }
 
+func TestEncryptedFiles(t *testing.T) {
+	t.Parallel()
+	s := newShelf(t, nil)
+	s.insert("one")
+	s.instance.AddCertificate(mssqlsim.Certificate{Name: "c"})
+	s.run(`BACKUP DATABASE sales TO ` + on("x") + ` WITH FORMAT, ENCRYPTION (ALGORITHM = AES_256, SERVER CERTIFICATE = [c])`)
+	assert.Equal(t, mtf.Wrapped, s.verified("x").Container)
+	assert.Equal(t, "aes_256", s.sets("x")[0]["KeyAlgorithm"])
+	assert.Equal(t, []int32{50000, 3013}, s.fails(`BACKUP DATABASE sales TO `+on("x")), "a set without encryption")
+	s.run(`RESTORE DATABASE c FROM ` + on("x") + ` WITH ` + as("c"))
+	s.holds("c", "one")
+}
+
 func TestCompressedFiles(t *testing.T) {
 	t.Parallel()
 	s := newShelf(t, nil)
@@ -509,7 +525,7 @@ func TestCompressedFiles(t *testing.T) {
 		assert.Equal(t, true, rows[0]["Compressed"])
 		assert.Less(t, len(s.bytes(name)), 128<<10)
 	}
-	s.run(`RESTORE DATABASE c FROM `+on("a", "b")+` WITH NORECOVERY`, `RESTORE LOG c FROM `+on("a", "b")+` WITH FILE = 2`)
+	s.run(`RESTORE DATABASE c FROM `+on("a", "b")+` WITH NORECOVERY, `+as("c"), `RESTORE LOG c FROM `+on("a", "b")+` WITH FILE = 2`)
 	s.holds("c", "one", "two", "three")
 	assert.Equal(t, []int32{3098, 3013}, s.fails(`BACKUP LOG sales TO `+on("a", "b")))
 	good := s.bytes("a")

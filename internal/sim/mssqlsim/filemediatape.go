@@ -1,12 +1,14 @@
 package mssqlsim
 
 import (
+	"cmp"
 	"compress/flate"
 	"context"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/quiesce-go/quiesce/internal/sim/mssqlsim/tds"
@@ -15,9 +17,7 @@ import (
 
 // What the tape format has no known place for, but RESTORE HEADERONLY tells.
 const (
-	databaseVersion = 957
-	compatibility   = 160
-	ownRecord       = "QSIM" // in the description of a set: the Set as JSON, without what the format holds
+	ownRecord = "QSIM" // in the description of a set: the Set as JSON, without what the format holds
 )
 
 // container begins a compressed or encrypted backup: the name, the version, and a number.
@@ -72,7 +72,7 @@ func BeginTape(out io.Writer, family Family, set Set, before Extent) (*Tape, err
 }
 
 // packed: it is written in the container.
-func (s Set) packed() bool { return s.Compressed }
+func (s Set) packed() bool { return s.Compressed || s.KeyAlgorithm != "" }
 
 // Advance does what Device says.
 func (t *Tape) Advance(ctx context.Context, percent int) error {
@@ -128,7 +128,7 @@ func (s Set) onTape(families int) (tapesim.Set, error) {
 		BaseLSN: tapeLSN(s.BaseLSN), BaseGUID: tapeGUID(s.BaseID), FullGUID: tapeGUID(s.DatabaseID),
 		Binding: tapeGUID(s.Binding), Fork: tapeGUID(s.Fork), FamilyGUID: tapeGUID(s.FamilyGUID),
 		Created: s.Created.In(s.Start.Location()), Started: s.Start, Zone: quarters(s.Start), Major: s.Version.Major, Minor: s.Version.Minor,
-		DatabaseVersion: databaseVersion, Compatibility: compatibility, Checksum: s.Checksum, Groups: []string{"PRIMARY"}, Bytes: uint64(s.Bytes),
+		DatabaseVersion: uint16(databaseVersion(s.Version)), Compatibility: s.Version.Major * 10, Checksum: s.Checksum, Groups: []string{"PRIMARY"}, Bytes: uint64(s.Bytes),
 	}
 	if s.FirstFork != s.Fork {
 		x.FirstFork = tapeGUID(s.FirstFork)
@@ -136,7 +136,11 @@ func (s Set) onTape(families int) (tapesim.Set, error) {
 	for _, f := range s.Files {
 		d := tapesim.Database{ID: uint32(f.ID), Logical: f.Logical, Physical: f.Physical, Size: uint64(f.Bytes)}
 		if !f.Log {
-			d.Group = 1
+			name := cmp.Or(f.Group, "PRIMARY")
+			if !slices.Contains(x.Groups, name) {
+				x.Groups = append(x.Groups, name)
+			}
+			d.Group = uint32(slices.Index(x.Groups, name) + 1)
 		}
 		if f.ID == 1 && s.Type != LogSet {
 			d.Pages = uint32(s.pages(families))

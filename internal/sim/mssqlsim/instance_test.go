@@ -68,6 +68,11 @@ func newBench(t *testing.T, change ...func(*mssqlsim.Config)) *bench {
 	return b
 }
 
+// as is the MOVE clauses that put the files of sales elsewhere, for a copy of that name.
+func as(name string) string {
+	return "MOVE 'sales' TO 'S:\\data\\" + name + ".mdf', MOVE 'sales_log' TO 'S:\\data\\" + name + ".ldf'"
+}
+
 // run executes statements that must succeed.
 func (b *bench) run(statements ...string) {
 	b.Helper()
@@ -221,11 +226,11 @@ func TestRestoreToAMoment(t *testing.T) {
 	// Another future begins: its log does not fit the old one, nor the other way round.
 	b.insert("another three")
 	b.run(`BACKUP LOG sales TO DISK = 'S:\backup\new.trn' WITH INIT`)
-	b.run(`RESTORE DATABASE c FROM DISK = 'S:\backup\full.bak' WITH NORECOVERY`, `RESTORE LOG c FROM DISK = 'S:\backup\log1.trn' WITH NORECOVERY`)
+	b.run(`RESTORE DATABASE c FROM DISK = 'S:\backup\full.bak' WITH NORECOVERY, `+as("c"), `RESTORE LOG c FROM DISK = 'S:\backup\log1.trn' WITH NORECOVERY`)
 	assert.Equal(t, []int32{4330, 3013}, b.fails(`RESTORE LOG c FROM DISK = 'S:\backup\new.trn' WITH NORECOVERY`))
 	b.run(`RESTORE LOG c FROM DISK = 'S:\backup\old.trn' WITH RECOVERY`)
 	b.holds("c", "one", "two", "three", "four")
-	b.run(`RESTORE DATABASE d FROM DISK = 'S:\backup\full.bak' WITH NORECOVERY`,
+	b.run(`RESTORE DATABASE d FROM DISK = 'S:\backup\full.bak' WITH NORECOVERY, `+as("d"),
 		`RESTORE LOG d FROM DISK = 'S:\backup\log1.trn' WITH NORECOVERY, STOPAT = '`+moment+`'`,
 		`RESTORE LOG d FROM DISK = 'S:\backup\new.trn' WITH RECOVERY`)
 	b.holds("d", "one", "two", "another three")
@@ -236,7 +241,7 @@ func TestLogThatEndsBeforeTheMoment(t *testing.T) {
 	b := newBench(t)
 	b.chain()
 	later := b.now().Add(time.Hour).Format("2006-01-02T15:04:05")
-	b.run(`RESTORE DATABASE c FROM DISK = 'S:\backup\full.bak' WITH NORECOVERY`, `RESTORE LOG c FROM DISK = 'S:\backup\log1.trn' WITH RECOVERY, STOPAT = '`+later+`'`)
+	b.run(`RESTORE DATABASE c FROM DISK = 'S:\backup\full.bak' WITH NORECOVERY, `+as("c"), `RESTORE LOG c FROM DISK = 'S:\backup\log1.trn' WITH RECOVERY, STOPAT = '`+later+`'`)
 	assert.Equal(t, "RESTORING", b.row("SELECT state_desc FROM sys.databases WHERE name = 'c'")["state_desc"])
 }
 
@@ -245,7 +250,7 @@ func TestMomentThatIsOver(t *testing.T) {
 	b := newBench(t)
 	b.chain()
 	early := b.now().Add(-24 * time.Hour).Format("2006-01-02T15:04:05")
-	b.run(`RESTORE DATABASE c FROM DISK = 'S:\backup\full.bak' WITH NORECOVERY`)
+	b.run(`RESTORE DATABASE c FROM DISK = 'S:\backup\full.bak' WITH NORECOVERY, ` + as("c"))
 	assert.Equal(t, []int32{4335, 3013}, b.fails(`RESTORE LOG c FROM DISK = 'S:\backup\log1.trn' WITH NORECOVERY, STOPAT = '`+early+`'`))
 	b.run(`RESTORE LOG c FROM DISK = 'S:\backup\log1.trn' WITH RECOVERY`)
 	b.holds("c", "one", "two")
@@ -296,7 +301,7 @@ func TestRules(t *testing.T) {
 		{"a stripe of another set", []string{`BACKUP DATABASE sales TO DISK = 'S:\backup\x'`, `BACKUP DATABASE sales TO DISK = 'S:\backup\y'`},
 			`RESTORE DATABASE c FROM DISK = 'S:\backup\x', DISK = 'S:\backup\y'`, []int32{3258, 3013}},
 		{"a set that is not there", []string{`BACKUP DATABASE sales TO DISK = 'S:\backup\x'`}, `RESTORE DATABASE c FROM DISK = 'S:\backup\x' WITH FILE = 2`, []int32{4038, 3013}},
-		{"a log that is none", []string{`BACKUP DATABASE sales TO DISK = 'S:\backup\x'`, `RESTORE DATABASE c FROM DISK = 'S:\backup\x' WITH NORECOVERY`},
+		{"a log that is none", []string{`BACKUP DATABASE sales TO DISK = 'S:\backup\x'`, `RESTORE DATABASE c FROM DISK = 'S:\backup\x' WITH NORECOVERY, ` + as("c")},
 			`RESTORE LOG c FROM DISK = 'S:\backup\x'`, []int32{3135, 3013}},
 		{"a moment in a simple database", []string{`BACKUP DATABASE msdb TO DISK = 'S:\backup\x'`},
 			`RESTORE DATABASE c FROM DISK = 'S:\backup\x' WITH STOPAT = '2026-01-01T00:00:00'`, []int32{3145, 3013}},
@@ -306,20 +311,20 @@ func TestRules(t *testing.T) {
 			`RESTORE DATABASE c FROM DISK = 'S:\backup\y'`, []int32{3118, 3013}},
 		{"a file that is not in it", []string{`BACKUP DATABASE sales TO DISK = 'S:\backup\x'`}, `RESTORE DATABASE c FROM DISK = 'S:\backup\x' WITH MOVE 'nothing' TO 'x'`, []int32{3234, 3013}},
 		{"recovered twice", nil, `RESTORE DATABASE sales WITH RECOVERY`, []int32{3153, 3013}},
-		{"backup of what is being restored", []string{`BACKUP DATABASE sales TO DISK = 'S:\backup\x'`, `RESTORE DATABASE c FROM DISK = 'S:\backup\x' WITH NORECOVERY`},
+		{"backup of what is being restored", []string{`BACKUP DATABASE sales TO DISK = 'S:\backup\x'`, `RESTORE DATABASE c FROM DISK = 'S:\backup\x' WITH NORECOVERY, ` + as("c")},
 			`BACKUP DATABASE c TO DISK = 'S:\backup\y'`, []int32{927, 3013}},
-		{"use of what is being restored", []string{`BACKUP DATABASE sales TO DISK = 'S:\backup\x'`, `RESTORE DATABASE c FROM DISK = 'S:\backup\x' WITH NORECOVERY`}, "USE c", []int32{927}},
-		{"settings of what is being restored", []string{`BACKUP DATABASE sales TO DISK = 'S:\backup\x'`, `RESTORE DATABASE c FROM DISK = 'S:\backup\x' WITH NORECOVERY`},
+		{"use of what is being restored", []string{`BACKUP DATABASE sales TO DISK = 'S:\backup\x'`, `RESTORE DATABASE c FROM DISK = 'S:\backup\x' WITH NORECOVERY, ` + as("c")}, "USE c", []int32{927}},
+		{"settings of what is being restored", []string{`BACKUP DATABASE sales TO DISK = 'S:\backup\x'`, `RESTORE DATABASE c FROM DISK = 'S:\backup\x' WITH NORECOVERY, ` + as("c")},
 			"ALTER DATABASE c SET RECOVERY SIMPLE", []int32{5052}},
 		{"a log gap", []string{`BACKUP DATABASE sales TO DISK = 'S:\backup\x'`, `BACKUP DATABASE sales TO DISK = 'S:\backup\x2'`, `BACKUP LOG sales TO DISK = 'S:\backup\y'`,
-			`BACKUP DATABASE sales TO DISK = 'S:\backup\x3'`, `BACKUP LOG sales TO DISK = 'S:\backup\z'`, `RESTORE DATABASE c FROM DISK = 'S:\backup\x' WITH NORECOVERY`},
+			`BACKUP DATABASE sales TO DISK = 'S:\backup\x3'`, `BACKUP LOG sales TO DISK = 'S:\backup\z'`, `RESTORE DATABASE c FROM DISK = 'S:\backup\x' WITH NORECOVERY, ` + as("c")},
 			`RESTORE LOG c FROM DISK = 'S:\backup\z'`, []int32{4305, 3013}},
 		{"a log from before", []string{`BACKUP DATABASE sales TO DISK = 'S:\backup\x'`, `BACKUP LOG sales TO DISK = 'S:\backup\y'`, `BACKUP DATABASE sales TO DISK = 'S:\backup\z'`,
-			`RESTORE DATABASE c FROM DISK = 'S:\backup\z' WITH NORECOVERY`}, `RESTORE LOG c FROM DISK = 'S:\backup\y'`, []int32{4326, 3013}},
+			`RESTORE DATABASE c FROM DISK = 'S:\backup\z' WITH NORECOVERY, ` + as("c")}, `RESTORE LOG c FROM DISK = 'S:\backup\y'`, []int32{4326, 3013}},
 		{"a differential of another base", []string{`BACKUP DATABASE sales TO DISK = 'S:\backup\x'`, `BACKUP DATABASE sales TO DISK = 'S:\backup\y'`,
-			`BACKUP DATABASE sales TO DISK = 'S:\backup\z' WITH DIFFERENTIAL`, `RESTORE DATABASE c FROM DISK = 'S:\backup\x' WITH NORECOVERY`},
+			`BACKUP DATABASE sales TO DISK = 'S:\backup\z' WITH DIFFERENTIAL`, `RESTORE DATABASE c FROM DISK = 'S:\backup\x' WITH NORECOVERY, ` + as("c")},
 			`RESTORE DATABASE c FROM DISK = 'S:\backup\z'`, []int32{3136, 3013}},
-		{"a moment nobody can read", []string{`BACKUP DATABASE sales TO DISK = 'S:\backup\x'`, `BACKUP LOG sales TO DISK = 'S:\backup\y'`, `RESTORE DATABASE c FROM DISK = 'S:\backup\x' WITH NORECOVERY`},
+		{"a moment nobody can read", []string{`BACKUP DATABASE sales TO DISK = 'S:\backup\x'`, `BACKUP LOG sales TO DISK = 'S:\backup\y'`, `RESTORE DATABASE c FROM DISK = 'S:\backup\x' WITH NORECOVERY, ` + as("c")},
 			`RESTORE LOG c FROM DISK = 'S:\backup\y' WITH STOPAT = 'last Tuesday'`, []int32{241}},
 		{"no such procedure", nil, "sp_nothing", []int32{2812}},
 		{"no such view", nil, "SELECT a FROM sys.nothing", []int32{208}},
@@ -342,10 +347,10 @@ func TestUnknownIsRefused(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	for _, s := range []string{
-		"DROP DATABASE sales", "BACKUP DATABASE sales TO URL = 'https://x'", `BACKUP DATABASE sales TO DISK = 'S:\backup\x' WITH BLOCKSIZE = 512`,
+		"DROP TABLE sales", "BACKUP DATABASE sales TO TAPE = 'x'", `BACKUP DATABASE sales TO DISK = 'S:\backup\x' WITH METADATA_ONLY`,
 		`BACKUP LOG sales TO DISK = 'S:\backup\x' WITH DIFFERENTIAL`, `BACKUP DATABASE sales TO DISK = 'S:\backup\x' WITH NORECOVERY`,
 		`BACKUP DATABASE sales`, "RESTORE REWINDONLY FROM DISK = 'x'", `RESTORE LOG x`, "ALTER DATABASE sales SET OFFLINE now",
-		"ALTER DATABASE sales SET SINGLE_USER", "SELECT name FROM sys.databases GROUP BY name", "SELECT LOWER('x')", "SELECT 1 EXEC x",
+		"SELECT name FROM sys.databases GROUP BY name", "SELECT LOWER('x')", "SELECT 1 EXEC x",
 		`BACKUP DATABASE sales TO DISK = 'S:\backup\x' WITH STATS = 0`, "ALTER DATABASE sales SET RECOVERY NONE",
 	} {
 		assert.Equal(t, []int32{50000}, b.fails(s), s)
@@ -373,7 +378,7 @@ func TestSetsAreAppendedUnlessInit(t *testing.T) {
 	b.insert("two")
 	b.run(`BACKUP DATABASE sales TO DISK = 'S:\backup\x'`)
 	assert.EqualValues(t, 2, b.row("SELECT position FROM msdb.dbo.backupset WHERE backup_set_id = 2")["position"])
-	b.run(`RESTORE DATABASE a FROM DISK = 'S:\backup\x'`, `RESTORE DATABASE b FROM DISK = 's:/BACKUP/x' WITH FILE = 2`)
+	b.run(`RESTORE DATABASE a FROM DISK = 'S:\backup\x' WITH `+as("a"), `RESTORE DATABASE b FROM DISK = 's:/BACKUP/x' WITH FILE = 2, `+as("b"))
 	b.holds("a", "one")
 	b.holds("b", "one", "two")
 	b.run(`BACKUP DATABASE sales TO DISK = 'S:\backup\x' WITH INIT`)

@@ -13,8 +13,9 @@ const (
 	tokenName               // [a name] or "a name"
 	tokenText               // 'text' or N'text'
 	tokenNumber             // 12
+	tokenBinary             // 0x1F
 	tokenVariable           // @p1 or @@SPID
-	tokenSign               // one of ( ) , ; = . * < > and <> >= <=
+	tokenSign               // one of ( ) , ; = . * < > - and <> != >= <=
 )
 
 type token struct {
@@ -78,12 +79,14 @@ func next(in []rune) (t token, n int, err error) {
 		return quoted(in, 0, '"', tokenName)
 	case r == '@':
 		return while(in, tokenVariable, func(r rune) bool { return r == '@' || inWord(r) })
+	case r == '0' && len(in) > 1 && (in[1] == 'x' || in[1] == 'X'):
+		return while(in, tokenBinary, inWord)
 	case unicode.IsDigit(r):
 		return while(in, tokenNumber, unicode.IsDigit)
 	case inWord(r):
 		return while(in, tokenWord, inWord)
 	}
-	for _, sign := range []string{"<>", ">=", "<=", "(", ")", ",", ";", "=", ".", "*", "<", ">"} {
+	for _, sign := range []string{"<>", "!=", ">=", "<=", "(", "-", ")", ",", ";", "=", ".", "*", "<", ">"} {
 		if strings.HasPrefix(string(in[:min(2, len(in))]), sign) {
 			return token{kind: tokenSign, text: sign}, len(sign), nil
 		}

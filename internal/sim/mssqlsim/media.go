@@ -81,8 +81,9 @@ type MemoryMedia struct {
 }
 
 type memoryFile struct {
-	family Family
-	sets   []Set
+	family  Family
+	sets    []Set
+	damaged bool
 }
 
 // NewMemoryMedia has the given folders.
@@ -157,7 +158,21 @@ func (m *MemoryMedia) Load(ctx context.Context, path string, position int, _ boo
 	if position > len(sets) {
 		return nil, failure(4038, "Cannot find file ID %d on device '%s'.", position, path)
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.devices[plainPath(path)].damaged {
+		return nil, failure(3183, "RESTORE detected an error on page (%d:%d) in database \"%s\" as read from the backup set.", damagedFile, damagedPage, sets[position-1].Database)
+	}
 	return sets[position-1].Records, nil
+}
+
+// Damage makes one page on a device unreadable: its headers can be read, its data cannot.
+func (m *MemoryMedia) Damage(path string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f := m.devices[plainPath(path)]
+	f.damaged = true
+	m.devices[plainPath(path)] = f
 }
 
 // Remove deletes a device, as one who removes a file.
@@ -171,8 +186,9 @@ func (m *MemoryMedia) Remove(path string) {
 // that are there.
 func (in *Instance) families(ctx context.Context, st backupStatement) (all []Family, add bool, err error) {
 	mediaSet, known := newGUID(), 0
-	for i, path := range st.devices {
-		old, found, err := in.mounted(ctx, st, path)
+	for i, device := range st.devices {
+		path := device.path
+		old, found, err := in.mounted(ctx, st, device)
 		if err != nil {
 			return nil, false, err
 		}
@@ -195,11 +211,12 @@ func (in *Instance) families(ctx context.Context, st backupStatement) (all []Fam
 }
 
 // mounted is the family that a device holds and that this backup keeps.
-func (in *Instance) mounted(ctx context.Context, st backupStatement, path string) (old Family, found bool, err error) {
+func (in *Instance) mounted(ctx context.Context, st backupStatement, device backupDevice) (old Family, found bool, err error) {
 	if st.options.has("FORMAT") {
 		return old, false, nil
 	}
-	old, sets, err := in.config.Media.Read(ctx, path)
+	path := device.path
+	old, sets, err := in.read(ctx, device)
 	var d *DeviceError
 	var m tds.Message
 	switch {
@@ -222,15 +239,44 @@ func (in *Instance) mounted(ctx context.Context, st backupStatement, path string
 			"To determine the backup sets on the media, use RESTORE HEADERONLY. To determine the usability of the backup sets, run RESTORE VERIFYONLY. "+
 			"If all of the backup sets are incomplete, reformat the media using BACKUP WITH FORMAT, which destroys all the backup sets.", path)
 	}
-	return old, true, nil
+	return old, true, in.mayOverwrite(st, device, old, sets)
+}
+
+// mayOverwrite checks whether what is on a device may be overwritten or added to.
+func (in *Instance) mayOverwrite(st backupStatement, device backupDevice, old Family, sets []Set) error {
+	o := st.options
+	if device.url {
+		return failure(3296, "The file %s exists on the remote endpoint, and WITH FORMAT was not specified. Backup cannot proceed.", device.path)
+	}
+	for _, s := range sets {
+		if o.has("INIT") && !o.has("SKIP") && s.Expires.After(in.config.Now()) {
+			return failure(4030, "The medium on device '%s' expires on %s and cannot be overwritten.", device.path, s.Expires.Format("Jan _2 2006 15:04:05:000"))
+		}
+	}
+	name := o.texts["MEDIANAME"]
+	switch {
+	case name != "" && !o.has("SKIP") && old.Name != name:
+		return failure(4037, "The user-specified MEDIANAME \"%s\" does not match the MEDIANAME \"%s\" of the device \"%s\".", name, old.Name, device.path)
+	case !o.has("INIT") && o.cipher.key != "" && sets[0].KeyAlgorithm == "":
+		return failure(3095, "The backup cannot be performed because 'ENCRYPTION' was requested after the media was formatted with an incompatible structure. "+
+			"To append to this media set, either omit 'ENCRYPTION' or create a new media set by using WITH FORMAT in your BACKUP statement. "+
+			"If you use WITH FORMAT on an existing media set, all its backup sets will be overwritten.")
+	case !o.has("INIT") && o.cipher.key == "" && sets[0].KeyAlgorithm != "":
+		return unknown("a set without encryption behind one with it")
+	}
+	return nil
 }
 
 // createAll begins to write a set on all devices. The caller closes what it gets, even along with an error.
 func (in *Instance) createAll(ctx context.Context, st backupStatement, families []Family, set Set, add bool) (all []Device, err error) {
-	for i, path := range st.devices {
-		d, err := in.config.Media.Create(ctx, Job{Path: path, Family: families[i], Set: set, Add: add})
+	for i, device := range st.devices {
+		m, err := in.media(device)
 		if err != nil {
-			return all, deviceMessage(ctx, path, err)
+			return all, err
+		}
+		d, err := m.Create(ctx, Job{Path: device.path, Family: families[i], Set: set, Add: add, TransferBytes: st.options.numbers["MAXTRANSFERSIZE"]})
+		if err != nil {
+			return all, deviceMessage(ctx, device.path, err)
 		}
 		all = append(all, d)
 	}
@@ -240,10 +286,14 @@ func (in *Instance) createAll(ctx context.Context, st backupStatement, families 
 // load reads the data of the set at that position of all devices, which are all members of its media set.
 func (in *Instance) load(ctx context.Context, st restoreStatement) ([]Record, error) {
 	var all []Record
-	for _, path := range st.devices {
-		records, err := in.config.Media.Load(ctx, path, max(1, st.options.file), !st.options.has("NO_CHECKSUM"))
+	for _, device := range st.devices {
+		m, err := in.media(device)
 		if err != nil {
-			return nil, deviceMessage(ctx, path, err)
+			return nil, err
+		}
+		records, err := m.Load(ctx, device.path, st.position(), !st.options.has("NO_CHECKSUM"))
+		if err != nil {
+			return nil, deviceMessage(ctx, device.path, err)
 		}
 		all = append(all, records...)
 	}

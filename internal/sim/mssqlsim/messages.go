@@ -44,3 +44,22 @@ func cannotOpenDevice(path string, cause *DeviceError) tds.Message {
 }
 
 func percentProcessed(n int) tds.Message { return info(3211, "%d percent processed.", n) }
+
+func denied(what, database string) tds.Message {
+	m := failure(262, "%s permission denied in database '%s'.", what, database)
+	m.Class = 14
+	return m
+}
+
+func readyToRecover() tds.Message {
+	return info(4322, "This backup set contains records that were logged before the designated point in time. "+
+		"The database is being left in the restoring state so that more roll forward can be performed.")
+}
+
+func noMarkYet() tds.Message {
+	return info(4329, "This log file contains records logged before the designated mark. The database is being left in the Restoring state so you can apply another log file.")
+}
+
+func planningFailed() tds.Message {
+	return failure(3119, "Problems were identified while planning for the RESTORE statement. Previous messages provide details.")
+}

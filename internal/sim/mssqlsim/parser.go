@@ -2,6 +2,7 @@ package mssqlsim
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,42 +16,57 @@ type statement interface{}
 type backupStatement struct {
 	log      bool
 	database string
-	devices  []string
+	devices  []backupDevice
+	mirrors  int
 	options  options
+}
+
+// backupDevice is DISK = 'path' or URL = 'url'.
+type backupDevice struct {
+	url  bool
+	path string
 }
 
 type restoreStatement struct {
 	what     string // DATABASE, LOG, HEADERONLY, FILELISTONLY, LABELONLY, VERIFYONLY
 	database string
-	devices  []string
+	devices  []backupDevice
 	options  options
 }
 
 type alterStatement struct {
+	database    string
+	recovery    Model  // or
+	access      string // MULTI_USER, SINGLE_USER, RESTRICTED_USER, or
+	state       State  // ONLINE, OFFLINE, EMERGENCY
+	termination string // ROLLBACK, NO_WAIT or none
+}
+
+type createStatement struct{ database string }
+
+type dropStatement struct {
+	databases []string
+	ifExists  bool
+}
+
+type credentialStatement struct{ verb, name, identity, secret string }
+
+type checkStatement struct {
 	database string
-	recovery Model  // or
-	access   string // MULTI_USER, SINGLE_USER, RESTRICTED_USER
+	quiet    bool // NO_INFOMSGS
 }
 
 type useStatement struct{ database string }
 
-// options are those of BACKUP and RESTORE; each statement says which it takes.
-type options struct {
-	flags  map[string]bool
-	texts  map[string]string
-	stats  int // percent between two messages, 0 for none
-	file   int // position of the set, 0 when not given
-	moves  map[string]string
-	stopAt time.Time
-}
-
-func (o options) has(flag string) bool { return o.flags[flag] }
+// setStatement is a SET that changes nothing here.
+type setStatement struct{}
 
 // parser reads statements from tokens. It knows the grammar of doc.go and refuses the rest.
 type parser struct {
-	tokens []token
-	query  tds.Query
-	zone   *time.Location
+	tokens    []token
+	query     tds.Query
+	zone      *time.Location
+	aggregate bool // MAX, MIN or COUNT was read
 }
 
 func parse(q tds.Query, zone *time.Location) ([]statement, error) {
@@ -96,6 +112,16 @@ func (p *parser) words(words ...string) bool {
 	return true
 }
 
+// oneOf takes the next keyword if it is in the list, which is separated by blanks, and returns it in capitals.
+func (p *parser) oneOf(list string) string {
+	t := p.peek()
+	if word := strings.ToUpper(t.text); t.kind == tokenWord && slices.Contains(strings.Fields(list), word) {
+		p.take()
+		return word
+	}
+	return ""
+}
+
 func (p *parser) sign(s string) bool {
 	if t := p.peek(); t.kind != tokenSign || t.text != s {
 		return false
@@ -123,11 +149,31 @@ func (p *parser) statement() (statement, error) {
 		return p.restore()
 	case p.words("ALTER", "DATABASE"):
 		return p.alter()
+	case p.words("CREATE", "DATABASE"):
+		name, err := p.name()
+		return createStatement{database: name}, err
+	case p.words("DROP", "DATABASE"):
+		return p.drop()
+	case p.words("CREATE", "CREDENTIAL"):
+		return p.credentials("CREATE")
+	case p.words("ALTER", "CREDENTIAL"):
+		return p.credentials("ALTER")
+	case p.words("DROP", "CREDENTIAL"):
+		return p.credentials("DROP")
+	case p.words("DBCC", "CHECKDB"):
+		return p.check()
 	case p.words("USE"):
 		name, err := p.name()
 		return useStatement{database: name}, err
 	case p.words("SELECT"):
 		return p.selection()
+	case p.words("DECLARE"):
+		return p.lock()
+	case p.words("SET", "NOCOUNT", "ON"):
+		return setStatement{}, nil
+	case p.words("SET", "LOCK_TIMEOUT"):
+		_, err := p.number()
+		return setStatement{}, err
 	}
 	return nil, p.stuck()
 }
@@ -173,7 +219,15 @@ func (p *parser) variable() (any, error) {
 	return v.Value, nil
 }
 
+// number reads an integer, or a variable that holds one.
 func (p *parser) number() (int, error) {
+	if p.peek().kind == tokenVariable {
+		v, err := p.variable()
+		if n, ok := v.(int64); ok {
+			return int(n), err
+		}
+		return 0, p.stuck()
+	}
 	if p.peek().kind != tokenNumber {
 		return 0, p.stuck()
 	}
@@ -185,18 +239,19 @@ func (p *parser) number() (int, error) {
 }
 
 // devices reads DISK = 'path' [, ...].
-func (p *parser) devices() (paths []string, err error) {
+func (p *parser) devices() (all []backupDevice, err error) {
 	for {
-		if !p.words("DISK") || !p.sign("=") {
+		kind := p.oneOf("DISK URL")
+		if kind == "" || !p.sign("=") {
 			return nil, p.stuck()
 		}
 		path, err := p.text()
 		if err != nil {
 			return nil, err
 		}
-		paths = append(paths, path)
+		all = append(all, backupDevice{url: kind == "URL", path: path})
 		if !p.sign(",") {
-			return paths, nil
+			return all, nil
 		}
 	}
 }
@@ -213,28 +268,35 @@ func (p *parser) backup(log bool) (statement, error) {
 	if s.devices, err = p.devices(); err != nil {
 		return nil, err
 	}
-	flags := "COPY_ONLY COMPRESSION NO_COMPRESSION INIT NOINIT FORMAT NOFORMAT SKIP NOSKIP CHECKSUM NO_CHECKSUM STOP_ON_ERROR"
+	for p.words("MIRROR", "TO") {
+		s.mirrors++
+		if _, err = p.devices(); err != nil {
+			return nil, err
+		}
+	}
+	flags, texts := backupFlags, backupTexts
 	if log {
-		flags += " NORECOVERY"
+		flags, texts = flags+" NORECOVERY NO_TRUNCATE", texts+" STANDBY"
 	} else {
 		flags += " DIFFERENTIAL"
 	}
-	s.options, err = p.options(flags, "NAME DESCRIPTION MEDIANAME MEDIADESCRIPTION", "STATS")
+	s.options, err = p.options(flags, texts, backupNumbers, "ENCRYPTION EXPIREDATE")
 	return s, err
 }
 
 func (p *parser) restore() (statement, error) {
 	s := restoreStatement{what: strings.ToUpper(p.take().text)}
-	flags, special := "CHECKSUM NO_CHECKSUM STOP_ON_ERROR", "FILE STATS"
+	flags, texts, special := readFlags, "", ""
 	var err error
 	switch s.what {
 	case "DATABASE", "LOG":
-		flags += " RECOVERY NORECOVERY REPLACE"
-		special += " MOVE STOPAT"
+		flags, texts, special = restoreFlags, "STANDBY MEDIANAME", "MOVE STOPAT STOPATMARK STOPBEFOREMARK"
 		if s.database, err = p.name(); err != nil {
 			return nil, err
 		}
-	case "HEADERONLY", "FILELISTONLY", "LABELONLY", "VERIFYONLY":
+	case "VERIFYONLY":
+		special = "MOVE"
+	case "HEADERONLY", "FILELISTONLY", "LABELONLY":
 	default:
 		return nil, unknown("RESTORE " + s.what)
 	}
@@ -245,101 +307,8 @@ func (p *parser) restore() (statement, error) {
 	} else if s.what != "DATABASE" {
 		return nil, p.stuck()
 	}
-	s.options, err = p.options(flags, "", special)
+	s.options, err = p.options(flags, texts, readNumbers, special)
 	return s, err
-}
-
-// options reads WITH and what follows, when it is one of what the statement takes.
-func (p *parser) options(flags, texts, special string) (options, error) {
-	o := options{flags: map[string]bool{}, texts: map[string]string{}, moves: map[string]string{}}
-	if !p.words("WITH") {
-		return o, nil
-	}
-	for {
-		t := p.take()
-		word := strings.ToUpper(t.text)
-		takes := func(list string) bool {
-			return t.kind == tokenWord && strings.Contains(" "+list+" ", " "+word+" ")
-		}
-		var err error
-		switch {
-		case takes(flags):
-			o.flags[word] = true
-		case takes(texts):
-			if !p.sign("=") {
-				return o, p.stuck()
-			}
-			o.texts[word], err = p.text()
-		case takes(special):
-			err = p.special(word, &o)
-		default:
-			err = unknown("option " + word)
-		}
-		if err != nil {
-			return o, err
-		}
-		if !p.sign(",") {
-			return o, nil
-		}
-	}
-}
-
-func (p *parser) special(word string, o *options) (err error) {
-	if word == "MOVE" {
-		return p.move(o)
-	}
-	if !p.sign("=") {
-		if word == "STATS" {
-			o.stats = 10
-			return nil
-		}
-		return p.stuck()
-	}
-	switch word {
-	case "STATS":
-		if o.stats, err = p.number(); err == nil && (o.stats < 1 || o.stats > 100) {
-			err = unknown("STATS outside 1 to 100")
-		}
-	case "FILE":
-		if o.file, err = p.number(); err == nil && o.file < 1 {
-			err = unknown("FILE below 1")
-		}
-	case "STOPAT":
-		o.stopAt, err = p.moment()
-	}
-	return err
-}
-
-func (p *parser) move(o *options) error {
-	logical, err := p.text()
-	if err != nil {
-		return err
-	}
-	if !p.words("TO") {
-		return p.stuck()
-	}
-	o.moves[logical], err = p.text()
-	return err
-}
-
-// moment reads a server-local time: text in the ISO form with T, or a variable of type datetime.
-func (p *parser) moment() (time.Time, error) {
-	if t := p.peek(); t.kind == tokenVariable {
-		if v, ok := p.query.Param(t.text); ok && v.Type == tds.DateTime() {
-			p.take()
-			at, _ := v.Value.(time.Time)
-			return time.Date(at.Year(), at.Month(), at.Day(), at.Hour(), at.Minute(), at.Second(), at.Nanosecond(), p.zone), nil
-		}
-	}
-	text, err := p.text()
-	if err != nil {
-		return time.Time{}, err
-	}
-	at, err := time.ParseInLocation("2006-01-02T15:04:05", text, p.zone)
-	if err != nil {
-		return time.Time{}, tds.Message{Number: 241, State: 1, Class: 16, Text: "Conversion failed when converting date and/or time from character string."}
-	}
-	return at, nil
 }
 
 func (p *parser) alter() (statement, error) {
@@ -354,17 +323,126 @@ func (p *parser) alter() (statement, error) {
 		if !s.recovery.known() {
 			return nil, unknown("recovery model " + string(s.recovery))
 		}
-		return s, nil
-	case p.words("SET", "MULTI_USER"):
-		s.access = multiUser
-	case p.words("SET", "SINGLE_USER"):
-		s.access = singleUser
+	case p.words("SET"):
+		if s.access = p.oneOf("MULTI_USER SINGLE_USER RESTRICTED_USER"); s.access == "" {
+			s.state = State(p.oneOf("ONLINE OFFLINE EMERGENCY"))
+		}
+		if s.access == "" && s.state == "" {
+			return nil, p.stuck()
+		}
 	default:
 		return nil, p.stuck()
 	}
-	// Without it, the server waits for the other sessions to leave; here nobody would end the wait.
-	if !p.words("WITH", "ROLLBACK", "IMMEDIATE") && s.access == singleUser {
-		return nil, p.stuck()
+	switch {
+	case p.words("WITH", "ROLLBACK", "IMMEDIATE"):
+		s.termination = "ROLLBACK"
+	case p.words("WITH", "NO_WAIT"):
+		s.termination = "NO_WAIT"
+	case p.words("WITH", "ROLLBACK", "AFTER"):
+		s.termination = "ROLLBACK"
+		_, err = p.number()
+		p.words("SECONDS")
+	}
+	return s, err
+}
+
+func (p *parser) drop() (statement, error) {
+	s := dropStatement{ifExists: p.words("IF", "EXISTS")}
+	for more := true; more; more = p.sign(",") {
+		name, err := p.name()
+		if err != nil {
+			return nil, err
+		}
+		s.databases = append(s.databases, name)
 	}
 	return s, nil
+}
+
+// credentials reads what follows CREATE, ALTER or DROP CREDENTIAL.
+func (p *parser) credentials(verb string) (statement, error) {
+	s := credentialStatement{verb: verb}
+	var err error
+	if s.name, err = p.name(); err != nil || verb == "DROP" {
+		return s, err
+	}
+	if !p.words("WITH", "IDENTITY") || !p.sign("=") {
+		return nil, p.stuck()
+	}
+	if s.identity, err = p.text(); err != nil {
+		return nil, err
+	}
+	if p.sign(",") {
+		if !p.words("SECRET") || !p.sign("=") {
+			return nil, p.stuck()
+		}
+		s.secret, err = p.text()
+	}
+	return s, err
+}
+
+// check reads DBCC CHECKDB [(name)] [WITH options].
+func (p *parser) check() (statement, error) {
+	var s checkStatement
+	if p.sign("(") {
+		var err error
+		if p.peek().kind == tokenText {
+			s.database, err = p.text()
+		} else {
+			s.database, err = p.name()
+		}
+		if err != nil {
+			return nil, err
+		}
+		if !p.sign(")") {
+			return nil, p.stuck()
+		}
+	}
+	if p.words("WITH") {
+		for more := true; more; more = p.sign(",") {
+			word := p.oneOf("NO_INFOMSGS ALL_ERRORMSGS PHYSICAL_ONLY EXTENDED_LOGICAL_CHECKS DATA_PURITY TABLOCK")
+			if word == "" {
+				return nil, p.stuck()
+			}
+			s.quiet = s.quiet || word == "NO_INFOMSGS"
+		}
+	}
+	return s, nil
+}
+
+// lockStatement is sp_getapplock for the session, whose answer is selected.
+type lockStatement struct{ resource, column string }
+
+// lock reads the one batch with a variable that is known: DECLARE @r int; EXEC @r = sp_getapplock @Resource = .., @LockMode = 'Exclusive', @LockOwner = 'Session',
+// @LockTimeout = 0; SELECT @r AS name.
+func (p *parser) lock() (statement, error) {
+	variable := p.take()
+	if variable.kind != tokenVariable || !p.words("int") {
+		return nil, p.stuck()
+	}
+	p.sign(";")
+	if !p.words("EXEC") && !p.words("EXECUTE") || p.take().text != variable.text || !p.sign("=") || !p.words("sp_getapplock") {
+		return nil, p.stuck()
+	}
+	given := map[string]string{}
+	for more := true; more; more = p.sign(",") {
+		name := strings.ToLower(p.take().text)
+		if !p.sign("=") {
+			return nil, p.stuck()
+		}
+		if t := p.peek(); t.kind == tokenNumber || t.kind == tokenText || t.kind == tokenWord {
+			given[name] = p.take().text
+		} else {
+			return nil, p.stuck()
+		}
+	}
+	if !strings.EqualFold(given["@lockmode"], "Exclusive") || !strings.EqualFold(given["@lockowner"], "Session") || given["@locktimeout"] != "0" || given["@resource"] == "" {
+		return nil, unknown("sp_getapplock other than exclusive, for the session and without waiting")
+	}
+	p.sign(";")
+	if !p.words("SELECT") || p.take().text != variable.text {
+		return nil, p.stuck()
+	}
+	s := lockStatement{resource: given["@resource"]}
+	err := p.alias(&s.column)
+	return s, err
 }

@@ -1,413 +1,391 @@
 package mssqlsim
 
 import (
-	"fmt"
-	"math/big"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/quiesce-go/quiesce/internal/sim/mssqlsim/tds"
 )
 
-// selectStatement is a list of scalars, or columns of one view with conditions that all hold.
+// selectStatement is a list of values, or columns of one or more views with conditions.
 type selectStatement struct {
-	scalars []scalar
-	columns []string // of the view; "*" for all
-	view    string   // in lower case, as sys.databases
-	where   []condition
-	orderBy string
-	down    bool
+	items     []item
+	all       bool // SELECT *
+	aggregate bool // an item is MAX, MIN or COUNT
+	top       int  // 0 for all rows
+	distinct  bool
+	from      []source
+	where     condition // nil for none
+	orderBy   []order
 }
 
-// scalar is one of: a number, @@SPID, @@VERSION, @@SERVERNAME, SERVERPROPERTY('name'), SYSDATETIMEOFFSET(), DB_NAME().
-type scalar struct {
-	word  string
-	arg   string
+type item struct {
+	value expression
 	alias string
 }
 
-type condition struct {
-	column string
-	sign   string // =, <>, NULL, NOT NULL
-	value  any    // string or int64
+// source is a view of FROM or JOIN.
+type source struct {
+	view, alias string
+	on          condition // nil for the first
+	outer       bool      // LEFT JOIN
+	volumes     bool      // CROSS APPLY sys.dm_os_volume_stats(database_id, file_id), for each file of sys.master_files
+}
+
+type order struct {
+	by   expression
+	name string // what was written, when it is one word: it may be an alias
+	down bool
 }
 
 func (p *parser) selection() (statement, error) {
 	var s selectStatement
-	for {
-		c, column, err := p.item()
-		if err != nil {
+	var err error
+	p.aggregate = false
+	s.distinct = p.words("DISTINCT")
+	if p.words("TOP") {
+		inside := p.sign("(")
+		if s.top, err = p.number(); err != nil {
 			return nil, err
 		}
-		if column {
-			s.columns = append(s.columns, c.word)
-		} else {
-			s.scalars = append(s.scalars, c)
-		}
-		if !p.sign(",") {
-			break
+		if inside && !p.sign(")") {
+			return nil, p.stuck()
 		}
 	}
-	if len(s.columns) == 0 {
-		return s, nil
-	}
-	if len(s.scalars) > 0 || !p.words("FROM") {
-		return nil, p.stuck()
-	}
-	if err := p.from(&s); err != nil {
-		return nil, err
-	}
-	if p.words("WHERE") {
-		for more := true; more; more = p.words("AND") {
-			c, err := p.condition()
+	if s.all = p.sign("*"); !s.all {
+		for more := true; more; more = p.sign(",") {
+			i, err := p.item()
 			if err != nil {
 				return nil, err
 			}
-			s.where = append(s.where, c)
+			s.items = append(s.items, i)
 		}
 	}
-	if p.words("ORDER", "BY") {
-		s.orderBy = strings.ToLower(p.take().text)
-		s.down = p.words("DESC")
+	s.aggregate = p.aggregate
+	if p.words("FROM") {
+		if err := p.from(&s); err != nil {
+			return nil, err
+		}
+	} else if s.all || s.aggregate {
+		return nil, p.stuck()
 	}
 	return s, nil
 }
 
-// item reads one entry of the list, and reports whether it is a column of a view.
-func (p *parser) item() (c scalar, column bool, err error) {
-	t := p.take()
-	c.word = t.text
-	switch {
-	case t.kind == tokenSign && t.text == "*":
-		return c, true, nil
-	case t.kind == tokenNumber:
-		c.word, c.arg = "number", t.text
-	case t.kind == tokenVariable && strings.HasPrefix(t.text, "@@"):
-		c.word = strings.ToUpper(t.text)
-	case t.kind == tokenWord && p.sign("("):
-		c.word = strings.ToUpper(t.text)
-		if p.peek().kind == tokenText {
-			c.arg = p.take().text
-		}
-		if !p.sign(")") {
-			return c, false, p.stuck()
-		}
-	case t.kind == tokenWord || t.kind == tokenName:
-		return c, true, nil
-	default:
-		return c, false, unknown(fmt.Sprintf("%q in a list of SELECT", t.text))
+func (p *parser) item() (i item, err error) {
+	if i.value, err = p.expression(); err != nil {
+		return i, err
 	}
-	if p.words("AS") {
-		c.alias = p.take().text
-	}
-	return c, false, nil
+	return i, p.alias(&i.alias)
 }
 
-func (p *parser) from(s *selectStatement) error {
-	var parts []string
-	for more := true; more; more = p.sign(".") {
-		if k := p.peek().kind; k != tokenWord && k != tokenName {
-			return p.stuck()
-		}
-		parts = append(parts, strings.ToLower(p.take().text))
+// alias reads a name with AS, or without it when it is no keyword.
+func (p *parser) alias(into *string) error {
+	explicit := p.words("AS")
+	t := p.peek()
+	word := strings.ToUpper(t.text)
+	keyword := t.kind == tokenWord && slices.Contains([]string{"FROM", "WHERE", "ORDER", "JOIN", "INNER", "LEFT", "CROSS", "ON", "GROUP", "UNION", "EXEC", "SELECT"}, word)
+	switch {
+	case (t.kind == tokenWord || t.kind == tokenName) && !keyword:
+		*into = p.take().text
+	case explicit:
+		return p.stuck()
 	}
-	s.view = strings.TrimPrefix(strings.Join(parts, "."), "master.")
 	return nil
 }
 
-func (p *parser) condition() (condition, error) {
-	c := condition{column: strings.ToLower(p.take().text)}
-	switch {
-	case p.words("IS", "NULL"):
-		c.sign = "NULL"
-	case p.words("IS", "NOT", "NULL"):
-		c.sign = "NOT NULL"
-	case p.sign("="):
-		c.sign = "="
-	case p.sign("<>"):
-		c.sign = "<>"
-	default:
-		return c, p.stuck()
-	}
-	if c.sign != "=" && c.sign != "<>" {
-		return c, nil
-	}
-	var err error
-	switch p.peek().kind {
-	case tokenNumber:
-		var n int
-		n, err = p.number()
-		c.value = int64(n)
-	case tokenText:
-		c.value, err = p.text()
-	case tokenVariable:
-		c.value, err = p.variable()
-	default:
-		err = p.stuck()
-	}
-	return c, err
-}
-
-func (in *Instance) selectFrom(s *tds.Session, st selectStatement, a *tds.Answer) error {
-	if st.view == "" {
-		var fields []field
-		for _, c := range st.scalars {
-			f, err := in.scalar(s, c)
-			if err != nil {
-				return err
-			}
-			f.name = c.alias
-			fields = append(fields, f)
-		}
-		var t table
-		t.add(fields)
-		return t.send(a)
-	}
-	t, err := in.view(st.view)
+func (p *parser) from(s *selectStatement) error {
+	first, err := p.source()
 	if err != nil {
 		return err
 	}
-	if t, err = t.narrow(st); err != nil {
+	s.from = []source{first}
+	if p.words("CROSS", "APPLY") {
+		if err := p.volumes(s); err != nil {
+			return err
+		}
+	}
+	for {
+		outer := p.words("LEFT", "OUTER", "JOIN") || p.words("LEFT", "JOIN")
+		if !outer && !p.words("INNER", "JOIN") && !p.words("JOIN") {
+			break
+		}
+		next, err := p.source()
+		if err != nil {
+			return err
+		}
+		if !p.words("ON") {
+			return p.stuck()
+		}
+		next.outer = outer
+		if next.on, err = p.condition(); err != nil {
+			return err
+		}
+		s.from = append(s.from, next)
+	}
+	if p.words("WHERE") {
+		if s.where, err = p.condition(); err != nil {
+			return err
+		}
+	}
+	if !p.words("ORDER", "BY") {
+		return nil
+	}
+	for more := true; more; more = p.sign(",") {
+		o := order{name: p.peek().text}
+		if o.by, err = p.expression(); err != nil {
+			return err
+		}
+		o.down = p.words("DESC")
+		_ = !o.down && p.words("ASC")
+		s.orderBy = append(s.orderBy, o)
+	}
+	return nil
+}
+
+// volumes reads the one function of a row that is known.
+func (p *parser) volumes(s *selectStatement) error {
+	v, err := p.source()
+	if err != nil {
 		return err
+	}
+	if s.from[0].view != "sys.master_files" || v.view != "sys.dm_os_volume_stats" {
+		return unknown("CROSS APPLY " + v.view)
+	}
+	if !p.sign("(") {
+		return p.stuck()
+	}
+	for _, column := range []string{"database_id", "file_id"} {
+		names := []string{p.take().text}
+		if p.sign(".") {
+			names = append(names, p.take().text)
+		}
+		if !strings.EqualFold(names[len(names)-1], column) || !p.sign(map[string]string{"database_id": ",", "file_id": ")"}[column]) {
+			return p.stuck()
+		}
+	}
+	v.volumes = true
+	s.from = append(s.from, v)
+	return p.alias(&s.from[1].alias)
+}
+
+func (p *parser) source() (s source, err error) {
+	var parts []string
+	for more := true; more; more = p.sign(".") {
+		if k := p.peek().kind; k != tokenWord && k != tokenName {
+			return s, p.stuck()
+		}
+		parts = append(parts, strings.ToLower(p.take().text))
+	}
+	s.alias = parts[len(parts)-1]
+	s.view = strings.TrimPrefix(strings.Join(parts, "."), "master.")
+	return s, p.alias(&s.alias)
+}
+
+func (in *Instance) selectFrom(s *tds.Session, st selectStatement, a *tds.Answer) error {
+	sc := &scope{in: in, session: s}
+	if len(st.from) == 0 {
+		return st.result(sc, [][]any{nil}, a)
+	}
+	var rows [][]any
+	for i, src := range st.from {
+		if src.volumes {
+			rows = in.applyVolumes(sc, src, rows)
+			continue
+		}
+		t, err := in.view(s, src.view)
+		if err != nil {
+			return err
+		}
+		for _, c := range t.columns {
+			sc.columns = append(sc.columns, viewColumn{alias: src.alias, Column: c})
+		}
+		if i == 0 {
+			rows = t.rows
+			continue
+		}
+		if rows, err = src.join(sc, rows, t); err != nil {
+			return err
+		}
+	}
+	rows, err := st.narrow(sc, rows)
+	if err != nil {
+		return err
+	}
+	return st.result(sc, rows, a)
+}
+
+// applyVolumes puts beside each file what its volume is.
+func (in *Instance) applyVolumes(sc *scope, src source, rows [][]any) [][]any {
+	path := slices.IndexFunc(sc.columns, func(c viewColumn) bool { return c.Name == "physical_name" })
+	for i, row := range rows {
+		for _, f := range in.volumeRow(plain(row[path])) {
+			rows[i] = append(rows[i], f.value)
+		}
+	}
+	for _, f := range in.volumeRow("") {
+		sc.columns = append(sc.columns, viewColumn{alias: src.alias, Column: tds.Column{Name: f.name, Type: f.typ}})
+	}
+	return rows
+}
+
+// join puts the rows of a view beside those that fit; with LEFT JOIN a row to which none fits stays, with NULLs.
+func (src source) join(sc *scope, rows [][]any, t table) ([][]any, error) {
+	var out [][]any
+	for _, left := range rows {
+		found := false
+		for _, right := range t.rows {
+			sc.row = slices.Concat(left, right)
+			fits, err := src.on(sc)
+			if err != nil {
+				return nil, err
+			}
+			if fits == yes {
+				found, out = true, append(out, sc.row)
+			}
+		}
+		if !found && src.outer {
+			out = append(out, slices.Concat(left, make([]any, len(t.columns))))
+		}
+	}
+	sc.row = nil
+	return out, nil
+}
+
+// narrow keeps the rows that WHERE wants, in the order that ORDER BY wants.
+func (st selectStatement) narrow(sc *scope, rows [][]any) ([][]any, error) {
+	var kept [][]any
+	if st.where != nil {
+		// Names are looked up even when there is no row.
+		if _, err := st.where(sc); err != nil {
+			return nil, err
+		}
+	}
+	for _, row := range rows {
+		sc.row = row
+		holds := yes
+		if st.where != nil {
+			var err error
+			if holds, err = st.where(sc); err != nil {
+				return nil, err
+			}
+		}
+		if holds == yes {
+			kept = append(kept, row)
+		}
+	}
+	var failed error
+	keys := func(row []any) (all []any) {
+		sc.row = row
+		for _, o := range st.orderBy {
+			f, err := st.named(o)(sc)
+			if err != nil {
+				failed = err
+			}
+			all = append(all, f.value)
+		}
+		return all
+	}
+	if len(st.orderBy) > 0 {
+		keys(nil)
+		slices.SortStableFunc(kept, func(a, b []any) int {
+			x, y := keys(a), keys(b)
+			for i, o := range st.orderBy {
+				if c := compareNull(x[i], y[i]); c != 0 {
+					if o.down {
+						return -c
+					}
+					return c
+				}
+			}
+			return 0
+		})
+	}
+	sc.row = nil
+	if st.top > 0 && len(kept) > st.top && !st.aggregate {
+		kept = kept[:st.top]
+	}
+	return kept, failed
+}
+
+// named is the item that an ORDER BY names by its alias, or what it says itself.
+func (st selectStatement) named(o order) expression {
+	for _, i := range st.items {
+		if i.alias != "" && strings.EqualFold(i.alias, o.name) {
+			return i.value
+		}
+	}
+	return o.by
+}
+
+// compareNull sorts NULL first, as the server does.
+func compareNull(a, b any) int {
+	switch {
+	case a == nil && b == nil:
+		return 0
+	case a == nil:
+		return -1
+	case b == nil:
+		return 1
+	}
+	return compare(a, b)
+}
+
+func (st selectStatement) result(sc *scope, rows [][]any, a *tds.Answer) error {
+	var t table
+	if st.all {
+		for _, c := range sc.columns {
+			t.columns = append(t.columns, c.Column)
+		}
+		t.rows = rows
+		return t.send(a)
+	}
+	sc.row, sc.rows = nil, rows
+	fields, err := st.values(sc)
+	if err != nil {
+		return err
+	}
+	t.add(fields) // for the columns
+	if st.aggregate || len(st.from) == 0 {
+		return t.send(a)
+	}
+	t.rows = nil
+	for _, row := range rows {
+		sc.row = row
+		if fields, err = st.values(sc); err != nil {
+			return err
+		}
+		if t.add(fields); st.distinct && t.repeated() {
+			t.rows = t.rows[:len(t.rows)-1]
+		}
 	}
 	return t.send(a)
 }
 
-func (in *Instance) scalar(s *tds.Session, c scalar) (field, error) {
-	text := func(v any) (field, error) { return field{typ: tds.NVarChar(300), value: v}, nil }
-	v := in.config.Version
-	switch c.word {
-	case "number":
-		n, err := strconv.ParseInt(c.arg, 10, 32)
-		if err != nil {
-			return field{}, unknown("number " + c.arg)
-		}
-		return field{typ: tds.Int(), value: n}, nil
-	case "@@SPID":
-		return field{typ: tds.SmallInt(), value: int(s.ID)}, nil
-	case "@@SERVERNAME":
-		return text(in.config.Name)
-	case "@@VERSION":
-		return text(fmt.Sprintf("Microsoft SQL Server (simulated) - %d.%d.%d.0 (X64)", v.Major, v.Minor, v.Build))
-	case "DB_NAME":
-		if c.arg == "" {
-			return text(s.Database())
-		}
-	case "SYSDATETIMEOFFSET":
-		return field{typ: tds.DateTimeOffset(), value: in.config.Now()}, nil
-	case "SERVERPROPERTY":
-		return in.property(c.arg)
-	}
-	return field{}, unknown("SELECT " + c.word)
-}
-
-// property answers SERVERPROPERTY, in the type the value has; the real one is wrapped in sql_variant. An unknown property is NULL, as on a server.
-func (in *Instance) property(name string) (field, error) {
-	v := in.config.Version
-	values := map[string]any{
-		"servername": in.config.Name, "machinename": in.config.Name, "edition": "Developer Edition (64-bit)",
-		"productversion":          fmt.Sprintf("%d.%d.%d.0", v.Major, v.Minor, v.Build),
-		"instancedefaultdatapath": `S:\data\`, "instancedefaultlogpath": `S:\data\`, "instancedefaultbackuppath": `S:\backup\`,
-	}
-	numbers := map[string]int{"engineedition": 3, "productmajorversion": int(v.Major), "ishadrenabled": 0}
-	if n, ok := numbers[strings.ToLower(name)]; ok {
-		return field{typ: tds.Int(), value: n}, nil
-	}
-	return field{typ: tds.NVarChar(300), value: values[strings.ToLower(name)]}, nil
-}
-
-// view makes the rows of a system view as they are now.
-func (in *Instance) view(name string) (table, error) {
-	in.mu.Lock()
-	defer in.mu.Unlock()
-	var t table
-	switch name {
-	case "sys.databases":
-		for _, d := range in.databases {
-			t.add(d.row())
-		}
-	case "sys.database_recovery_status":
-		for _, d := range in.databases {
-			t.add([]field{
-				{"database_id", tds.Int(), d.id}, {"database_guid", tds.UniqueIdentifier(), d.binding}, {"family_guid", tds.UniqueIdentifier(), d.family},
-				{"last_log_backup_lsn", tds.Numeric(25, 0), orNull(d.logStart)}, {"recovery_fork_guid", tds.UniqueIdentifier(), d.fork},
-				{"first_recovery_fork_guid", tds.UniqueIdentifier(), d.firstFork}, {"fork_point_lsn", tds.Numeric(25, 0), orNull(d.forkPoint)},
-			})
-		}
-	case "sys.master_files":
-		for _, d := range in.databases {
-			for _, f := range d.files {
-				t.add(d.fileRow(f))
+// repeated reports whether the last row was there before.
+func (t table) repeated() bool {
+	last := len(t.rows) - 1
+	return slices.ContainsFunc(t.rows[:last], func(row []any) bool {
+		for i, v := range row {
+			if compareNull(v, t.rows[last][i]) != 0 {
+				return false
 			}
 		}
-	case "sys.dm_exec_requests":
-		t.add((&activity{}).row(0)) // for its columns
-		t.rows = nil
-		for id, r := range in.running {
-			t.add(r.row(id))
-		}
-	case "msdb.dbo.backupset":
-		t.add(historyEntry{}.row(0))
-		t.rows = nil
-		for i, h := range in.history {
-			t.add(h.row(i + 1))
-		}
-	case "msdb.dbo.backupmediafamily":
-		t.add(familyRow(0, 0, ""))
-		t.rows = nil
-		for i, h := range in.history {
-			for j, path := range h.devices {
-				t.add(familyRow(i+1, j+1, path))
-			}
-		}
-	default:
-		return t, failure(208, "Invalid object name '%s'.", name)
-	}
-	return t, nil
+		return true
+	})
 }
 
-func (r *activity) row(session uint16) []field {
-	return []field{
-		{"session_id", tds.SmallInt(), int(session)}, {"command", tds.NVarChar(32), r.command}, {"database_id", tds.SmallInt(), r.database},
-		{"percent_complete", tds.Float(), float64(r.percent)},
-	}
-}
-
-// familyRow tells one device of a backup. Each backup has a media set of its own in this history, even when it was added to another.
-func familyRow(mediaSet, sequence int, path string) []field {
-	return []field{
-		{"media_set_id", tds.Int(), mediaSet}, {"family_sequence_number", tds.TinyInt(), sequence},
-		{"physical_device_name", tds.NVarChar(260), path}, {"device_type", tds.TinyInt(), 2}, {"mirror", tds.TinyInt(), 0},
-	}
-}
-
-func (d *database) row() []field {
-	state, stateText := 0, "ONLINE"
-	if d.restoring {
-		state, stateText = 1, "RESTORING"
-	}
-	model := map[Model]int{Full: 1, BulkLogged: 2, Simple: 3}[d.model]
-	access := map[string]int{multiUser: 0, singleUser: 1}[d.access]
-	return []field{
-		{"name", tds.NVarChar(128), d.name}, {"database_id", tds.Int(), d.id}, {"source_database_id", tds.Int(), nil}, {"create_date", tds.DateTime(), d.created},
-		{"compatibility_level", tds.TinyInt(), 160}, {"collation_name", tds.NVarChar(128), "SQL_Latin1_General_CP1_CI_AS"},
-		{"user_access", tds.TinyInt(), access}, {"user_access_desc", tds.NVarChar(60), d.access}, {"is_read_only", tds.Bit(), false},
-		{"state", tds.TinyInt(), state}, {"state_desc", tds.NVarChar(60), stateText}, {"is_in_standby", tds.Bit(), false},
-		{"recovery_model", tds.TinyInt(), model}, {"recovery_model_desc", tds.NVarChar(60), string(d.model)}, {"is_encrypted", tds.Bit(), false},
-	}
-}
-
-func (d *database) fileRow(f File) []field {
-	kind, kindText := 0, "ROWS"
-	var base, baseID, redo any
-	if f.Log {
-		kind, kindText = 1, "LOG"
-	} else {
-		base, baseID = orNull(d.baseLSN), orNull(d.baseID)
-	}
-	if d.restoring {
-		redo = lsn(d.next)
-	}
-	return []field{
-		{"database_id", tds.Int(), d.id}, {"file_id", tds.Int(), f.ID}, {"type", tds.TinyInt(), kind}, {"type_desc", tds.NVarChar(60), kindText},
-		{"name", tds.NVarChar(128), f.Logical}, {"physical_name", tds.NVarChar(260), f.Physical}, {"size", tds.Int(), f.Bytes / 8192},
-		{"differential_base_lsn", tds.Numeric(25, 0), base}, {"differential_base_guid", tds.UniqueIdentifier(), baseID},
-		{"redo_start_lsn", tds.Numeric(25, 0), redo},
-	}
-}
-
-func (h historyEntry) row(id int) []field {
-	s := h.set
-	_, letter := s.Type.words()
-	number, guid, bit := tds.Numeric(25, 0), tds.UniqueIdentifier(), tds.Bit()
-	return []field{
-		{"backup_set_id", tds.Int(), id}, {"backup_set_uuid", guid, s.ID}, {"media_set_id", tds.Int(), id}, {"position", tds.Int(), h.position},
-		{"name", tds.NVarChar(128), orNullText(s.Name)}, {"description", tds.NVarChar(255), orNullText(s.Description)}, {"user_name", tds.NVarChar(128), s.User},
-		{"first_lsn", number, lsn(s.First)}, {"last_lsn", number, lsn(s.Last)}, {"checkpoint_lsn", number, lsn(s.Checkpoint)},
-		{"database_backup_lsn", number, lsn(s.DatabaseLSN)}, {"backup_start_date", tds.DateTime(), s.Start}, {"backup_finish_date", tds.DateTime(), s.Finish},
-		{"type", tds.Char(1), letter}, {"backup_size", tds.Numeric(20, 0), big.NewInt(s.Bytes)},
-		{"database_name", tds.NVarChar(128), s.Database}, {"server_name", tds.NVarChar(128), s.Server}, {"recovery_model", tds.NVarChar(60), string(s.Model)},
-		{"has_backup_checksums", bit, s.Checksum}, {"begins_log_chain", bit, s.BeginsChain}, {"is_copy_only", bit, s.CopyOnly},
-		{"first_recovery_fork_guid", guid, s.FirstFork}, {"last_recovery_fork_guid", guid, s.Fork}, {"fork_point_lsn", number, orNull(s.ForkPoint)},
-		{"database_guid", guid, s.Binding}, {"family_guid", guid, s.FamilyGUID}, {"differential_base_lsn", number, orNull(s.BaseLSN)},
-		{"differential_base_guid", guid, orNull(s.BaseID)},
-	}
-}
-
-// narrow keeps the rows and columns that a SELECT asks for.
-func (t table) narrow(st selectStatement) (table, error) {
-	for _, c := range st.where {
-		i, err := t.find(c.column)
+func (st selectStatement) values(sc *scope) ([]field, error) {
+	fields := make([]field, len(st.items))
+	for i, it := range st.items {
+		f, err := it.value(sc)
 		if err != nil {
-			return t, err
+			return nil, err
 		}
-		t.rows = slices.DeleteFunc(t.rows, func(row []any) bool { return !c.holds(row[i]) })
-	}
-	if st.orderBy != "" {
-		i, err := t.find(st.orderBy)
-		if err != nil {
-			return t, err
+		if it.alias != "" {
+			f.name = it.alias
 		}
-		slices.SortStableFunc(t.rows, func(a, b []any) int {
-			order := compare(a[i], b[i])
-			if st.down {
-				return -order
-			}
-			return order
-		})
+		fields[i] = f
 	}
-	if slices.Equal(st.columns, []string{"*"}) {
-		return t, nil
-	}
-	out := table{rows: make([][]any, len(t.rows))}
-	for _, name := range st.columns {
-		i, err := t.find(name)
-		if err != nil {
-			return t, err
-		}
-		out.columns = append(out.columns, t.columns[i])
-		for r := range t.rows {
-			out.rows[r] = append(out.rows[r], t.rows[r][i])
-		}
-	}
-	return out, nil
-}
-
-func (t table) find(column string) (int, error) {
-	i := slices.IndexFunc(t.columns, func(c tds.Column) bool { return strings.EqualFold(c.Name, column) })
-	if i < 0 {
-		return 0, failure(207, "Invalid column name '%s'.", column)
-	}
-	return i, nil
-}
-
-func (c condition) holds(v any) bool {
-	switch c.sign {
-	case "NULL":
-		return v == nil
-	case "NOT NULL":
-		return v != nil
-	}
-	if v == nil || c.value == nil {
-		return false // NULL equals nothing and differs from nothing
-	}
-	return strings.EqualFold(plain(v), plain(c.value)) == (c.sign == "=")
-}
-
-// plain is a value as text, for comparing: the collation of the server ignores case.
-func plain(v any) string {
-	if b, ok := v.(bool); ok {
-		v = map[bool]int{true: 1}[b]
-	}
-	return fmt.Sprint(v)
-}
-
-func compare(a, b any) int {
-	x, okX := new(big.Int).SetString(plain(a), 10)
-	y, okY := new(big.Int).SetString(plain(b), 10)
-	if okX && okY {
-		return x.Cmp(y)
-	}
-	return strings.Compare(strings.ToLower(plain(a)), strings.ToLower(plain(b)))
+	return fields, nil
 }

@@ -57,6 +57,10 @@ type Record struct {
 	LSN  LSN
 	At   time.Time
 	Text string
+	// Mark is the name of the marked transaction that wrote it, if it was one.
+	Mark string
+	// Bulk: minimally logged, so that a log backup with it cannot be stopped inside.
+	Bulk bool
 }
 
 // File is one file of a database.
@@ -66,6 +70,10 @@ type File struct {
 	Physical string
 	Log      bool
 	Bytes    int64
+	// Group is the file group, "" for PRIMARY; logs have none. Stream is a container of FILESTREAM data, a folder, which sits in a group of its own.
+	Group    string
+	Stream   bool
+	ReadOnly bool
 }
 
 // Set is a backup set: what its headers say, and what it holds.
@@ -91,6 +99,30 @@ type Set struct {
 	Ballast                              int64 // of Bytes, pages that stand for data nobody looks at; see Instance.Fill
 	Incomplete                           bool  // the device ends inside it, or before its end was written
 	Records                              []Record
+
+	// LogEnd is the moment up to which a restore can go, LastValidRestoreTime. The zero time means Finish.
+	LogEnd time.Time
+	// Expires is when INIT may overwrite the set, the zero time for at once.
+	Expires time.Time
+	// BulkLogged: the log has minimally logged changes. Damaged: the database was when it was backed up; IncompleteMetadata: so much that its metadata could not be read.
+	BulkLogged, Damaged, IncompleteMetadata bool
+	// KeyAlgorithm is that of an encrypted backup, EncryptorThumbprint names its certificate or key, TDEThumbprint the certificate of a database with transparent encryption.
+	KeyAlgorithm, EncryptorType        string
+	EncryptorThumbprint, TDEThumbprint []byte
+	// CompressionAlgorithm is "" when the set is not compressed.
+	CompressionAlgorithm string
+	// TransferSize is what MAXTRANSFERSIZE was, 0 for the default.
+	TransferSize                int
+	ReadOnly, SingleUser        bool
+	Broker, Captured, Published bool // what KEEP_CDC, KEEP_REPLICATION and the broker options are about
+}
+
+// end is the moment up to which a restore of the set can go.
+func (s Set) end() time.Time {
+	if s.LogEnd.IsZero() {
+		return s.Finish
+	}
+	return s.LogEnd
 }
 
 func newGUID() tds.GUID {
