@@ -57,7 +57,7 @@
 // A plan of everything leaves master, model and msdb out and says so, at any time; a rehearsal too. By name, msdb and model restore to the build they are of, with overwriting and after the Agent was stopped;
 // master restores on a server in single-user mode only, which then ends itself.
 //
-// Script writes the same statements for sqlcmd. Verify reads plain files by itself and asks the server about compressed and encrypted ones. Rehearse restores on
+// Script writes the same statements for sqlcmd, and WriteScript those of a plan that package chain made from files alone. Verify reads plain files by itself and asks the server about compressed and encrypted ones. Rehearse restores on
 // another server, runs DBCC CHECKDB and drops.
 //
 // Options: recovery=recovery|norecovery|standby, standby_file, data_dir, log_dir, move:LOGICAL=PATH, stop_at_mark, stop_before_mark, stop_before_lsn (these three with a target of

@@ -123,6 +123,11 @@ func (s *script) head(t backup.Target, unasked error) {
 	if unasked != nil {
 		s.comment("The server was not asked (%v): it is assumed that none of the databases exists and that files go where they came from.", unasked)
 	}
+	s.variables()
+}
+
+// variables begins the statements.
+func (s *script) variables() {
 	folder := s.folder
 	if folder == "" {
 		folder = `C:\restore`
