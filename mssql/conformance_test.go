@@ -192,6 +192,9 @@ func TestConformance(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			if testing.Short() && o.Compression != CompressionOff {
+				t.Skip("the simulator's compression takes minutes under the race detector")
+			}
 			backuptest.TestSource(t, func() (backuptest.Application, error) { return newConformant(o) })
 		})
 	}

@@ -316,7 +316,21 @@ func (r *restoring) settle(ctx context.Context, c *session, t *course) (*hostDat
 			continue
 		}
 		defer fresh.close()
+		fresh.outlive(ctx, c.spid)
 		c = fresh
+	}
+}
+
+// outlive waits until a session whose connection broke has ended on the server, which may not have noticed yet and still be at work. Who may not
+// see the sessions of others does not wait.
+func (c *session) outlive(ctx context.Context, spid int) {
+	ctx, cancel := context.WithTimeout(ctx, undoTime/2)
+	defer cancel()
+	for spid != c.spid {
+		rows, err := c.query(ctx, fmt.Sprintf("SELECT session_id FROM sys.dm_exec_sessions WHERE session_id = %d", spid))
+		if err != nil || len(rows) == 0 || pause(ctx, undoPause) != nil {
+			return
+		}
 	}
 }
 

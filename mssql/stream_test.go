@@ -522,6 +522,10 @@ func TestConformanceOfStreams(t *testing.T) {
 		if err != nil {
 			return nil, err
 		}
-		return newConformant(Options{Endpoint: &endpoint}, func(c *mssqlsim.Config) { c.Remote = s3device.Remote(roots) })
+		o := Options{Endpoint: &endpoint}
+		if testing.Short() {
+			o.Compression = CompressionOff
+		}
+		return newConformant(o, func(c *mssqlsim.Config) { c.Remote = s3device.Remote(roots) })
 	})
 }

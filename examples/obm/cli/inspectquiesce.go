@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"github.com/quiesce-go/quiesce/backup"
+	"github.com/quiesce-go/quiesce/oracle/blockfile"
 	"github.com/quiesce-go/quiesce/sink"
 )
 
@@ -28,7 +29,8 @@ func (in *invocation) inspectors(identityFile string) ([]Inspector, error) {
 			return nil, usage(err)
 		}
 	}
-	own := []Inspector{manifestFile{}, markFile{}, leaseFile{}, sumsFile{}, entriesFile{}, sealedFile{keys}, mysqlIndex{}, mysqlScript{}, mysqlChunk{}, &mssqlMedia{}}
+	own := []Inspector{manifestFile{}, markFile{}, leaseFile{}, sumsFile{}, entriesFile{}, sealedFile{keys}, mysqlIndex{}, mysqlScript{}, mysqlChunk{}, &mssqlMedia{},
+		oracleFile{blockfile.Data}, oracleFile{blockfile.Redo}, oracleFile{blockfile.Control}}
 	return append(append([]Inspector{}, in.Inspectors...), own...), nil
 }
 
