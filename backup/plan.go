@@ -20,7 +20,7 @@ import (
 // A name in the selection is an item or, when there is none of that name, one of an item's Objects. Without a selection the
 // restore is of all items that existed at the target. An item did not exist yet when no backup at or before the target
 // lists it, not even as failed. It no longer existed when the newest full run at or before the target and all runs from
-// there to the target do not list it; a run is dated by the first of its states. Such items are skipped, with a note, unless nothing remains
+// there to the target neither list it nor name it as untaken; a run is dated by the first of its states. Such items are skipped, with a note, unless nothing remains
 // to be restored, and so are those with Item.ByName.
 func (h History) Plan(t Target) RestorePlan {
 	p := newPlanner(h, t)

@@ -421,3 +421,18 @@ func roundTrip(t *testing.T, v any) {
 		t.Fatalf("no round trip for %T", v)
 	}
 }
+
+func TestPlanKnowsWhatARunLeftOut(t *testing.T) {
+	t.Parallel()
+	h := History{
+		taken("1", Full, fullOf("db", "", "", "01:00"), fullOf("other", "", "", "01:00"), fullOf("dropped", "", "", "01:00")),
+		taken("2", Full, fullOf("db", "", "", "02:00")), // of this item only
+	}
+	h[1].Untaken = []string{"other"}
+	p := h.Plan(Target{})
+	require.NoError(t, p.Err())
+	assert.Equal(t, "2/db 1/other", stepsOf(p), "what was left out exists all the same")
+	require.Len(t, p.Skipped, 1)
+	assert.Equal(t, "dropped", p.Skipped[0].Name)
+	assert.Equal(t, []string{"other"}, h.others([]Item{{Name: "db"}}))
+}

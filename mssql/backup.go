@@ -60,7 +60,11 @@ func (s *Source) Backup(ctx context.Context, req backup.Request, st *backup.Stag
 	}
 	r.warnOfKeys(ctx, c)
 	slices.Sort(r.warnings)
-	return backup.Result{Items: items, Meta: r.meta(w), Warnings: r.warnings}, nil
+	out := backup.Result{Items: items, Meta: r.meta(w), Warnings: r.warnings}
+	if req.Kind == backup.Full { // only a full run tells what is gone
+		out.Untaken = w.untaken
+	}
+	return out, nil
 }
 
 // run is one call of Backup.

@@ -224,6 +224,21 @@ func TestSystemDatabasesAreLeftOutOfEverything(t *testing.T) {
 	require.NoError(t, l.restore(t, backup.Target{Select: []backup.Selection{{Name: "msdb"}}}, backup.RestoreOptions{Overwrite: true}))
 }
 
+func TestAFullOfOneDatabaseDoesNotHideTheOthers(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, nil)
+	l.create(t, "shop", "one")
+	l.create(t, "bank", "one")
+	l.backup(t, backup.Full)
+	_, err := l.pipeline(t).BackupWith(t.Context(), backup.BackupOptions{Kind: backup.Full, Options: map[string]string{"databases": "shop"}})
+	require.NoError(t, err)
+	l.sim.DropDatabase("shop")
+	l.sim.DropDatabase("bank")
+	require.NoError(t, l.restore(t, backup.Target{}, backup.RestoreOptions{}))
+	l.holds(t, "shop", "one")
+	l.holds(t, "bank", "one")
+}
+
 func TestNoRecovery(t *testing.T) {
 	t.Parallel()
 	l, _ := shopLab(t, nil)

@@ -148,6 +148,10 @@ func targetText(t backup.Target) string {
 	switch {
 	case t.ID != "":
 		return "the end of backup " + string(t.ID)
+	case t.Position != "" && t.After:
+		return "position " + string(t.Position) + ", included"
+	case t.Position != "":
+		return "just before position " + string(t.Position)
 	case !t.Time.IsZero():
 		return t.Time.Format("2006-01-02 15:04:05.9999999 -07:00")
 	}

@@ -79,7 +79,9 @@ func (a *subject) StageIn(dir string) backup.DirStager {
 
 func (a *subject) remember(ctx context.Context) error {
 	fp, err := a.Fingerprint(ctx)
-	a.past[fp] = true
+	for part := range strings.SplitSeq(fp, ";") {
+		a.past[part] = true
+	}
 	return err
 }
 
@@ -128,7 +130,12 @@ func (a *subject) Now(ctx context.Context) (time.Time, error) { return a.server.
 func (a *subject) Committed(_ context.Context, fp string) (bool, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.past[fp], nil
+	for part := range strings.SplitSeq(fp, ";") { // each database is consistent in itself, as at a moment of its own
+		if !a.past[part] {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 func (a *subject) AddItem(ctx context.Context) (string, error) {
