@@ -32,9 +32,6 @@ func (s *Source) Script(ctx context.Context, r backup.RestoreRequest, set *backu
 	if err != nil {
 		return err
 	}
-	if courses, err = s.leaveOut(r, set, courses); err != nil {
-		return err
-	}
 	h, unasked, err := s.fit(ctx, r, courses)
 	if err != nil {
 		return err
@@ -126,6 +123,11 @@ func (s *script) head(t backup.Target, unasked error) {
 	if unasked != nil {
 		s.comment("The server was not asked (%v): it is assumed that none of the databases exists and that files go where they came from.", unasked)
 	}
+	s.variables()
+}
+
+// variables begins the statements.
+func (s *script) variables() {
 	folder := s.folder
 	if folder == "" {
 		folder = `C:\restore`
