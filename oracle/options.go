@@ -59,6 +59,8 @@ type Options struct {
 	PurgeArchived bool
 	// RequiredDestinations are the DEST_IDs of V$ARCHIVE_DEST that must have a log before PurgeArchived may remove it. Default: each whose STATUS is VALID.
 	RequiredDestinations []int
+	// SQLPlus is the program that restores with execute=sqlplus run, on this machine, with ORACLE_HOME and ORACLE_SID in the environment of this process. Default sqlplus, found in PATH.
+	SQLPlus string
 }
 
 const (
@@ -110,6 +112,9 @@ func (o Options) withDefaults() Options {
 	set(&o.ChunkSize, 1<<20)
 	if o.Directories == "" {
 		o.Directories = defaultPrefix
+	}
+	if o.SQLPlus == "" {
+		o.SQLPlus = "sqlplus"
 	}
 	if o.ArchiveWait == 0 {
 		o.ArchiveWait = 10 * time.Minute

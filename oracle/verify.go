@@ -100,13 +100,18 @@ func (v *verifying) inventory(ctx context.Context, step *backup.RestoreStep) (*I
 
 // entry reads one artifact to its end.
 func (v *verifying) entry(ctx context.Context, step *backup.RestoreStep, inv *Inventory, e backup.Entry) error {
+	return v.copy(ctx, step, inv, e, io.Discard)
+}
+
+// copy checks one artifact while it passes on to w.
+func (v *verifying) copy(ctx context.Context, step *backup.RestoreStep, inv *Inventory, e backup.Entry, w io.Writer) error {
 	f, err := v.set.Open(ctx, step, e)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = f.Close() }() // it was read to its end, or its error is known
 	sum := newSum()
-	in := io.TeeReader(f, sum)
+	in := io.TeeReader(f, io.MultiWriter(sum, w))
 	if check := inv.checkOf(e.Name); check != nil {
 		err = check(ctx, in)
 	}
