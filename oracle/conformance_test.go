@@ -3,6 +3,7 @@ package oracle
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -33,6 +34,7 @@ func newConformant(t *testing.T, o Options) (*conformant, error) {
 		c.Users = map[string]oraclesim.User{"BACKUP": {Password: conformantSecret, Administrative: []string{"SYSBACKUP"}}}
 	})}
 	a.opt.ScratchDir = filepath.Join(a.dir, "scratch")
+	a.programs()
 	a.login = oraclesim.Login{User: "BACKUP", Password: conformantSecret, Privilege: "SYSBACKUP"}
 	return a, os.MkdirAll(a.opt.ScratchDir, 0o700)
 }
@@ -41,7 +43,19 @@ func (a *conformant) Source() backup.Source {
 	src, err := FromDB(a.sim.OpenDB(a.login), &a.opt)
 	require.NoError(a.t, err)
 	a.sources = append(a.sources, src)
-	return src
+	return executing{src}
+}
+
+// executing restores as an operator does who wants the database open at the end.
+type executing struct{ *Source }
+
+func (e executing) Restore(ctx context.Context, r backup.RestoreRequest, set *backup.RestoreSet) error {
+	r.Options = maps.Clone(r.Options)
+	if r.Options == nil {
+		r.Options = map[string]string{}
+	}
+	r.Options["execute"], r.Options["open"] = "sqlplus", "resetlogs"
+	return e.Source.Restore(ctx, r, set)
 }
 
 func (a *conformant) Mutate(_ context.Context, n int) error {
@@ -74,7 +88,7 @@ func (a *conformant) Lose(context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return a.loseRest()
 }
 
 // Quiesced looks for what a backup leaves. A note in the state directory is none: it stays, for the next run, where the answer to BEGIN BACKUP never came.

@@ -54,7 +54,7 @@
 //
 // [Instance.RunProgram] is sqlplus, as "/ as sysdba", or rman. From another process [Program] does it, with an instance that [Instance.Listen]s: links named sqlplus and rman lead to the test binary, whose
 // TestMain calls Program when [SocketVariable] is set.
-//   - sqlplus: STARTUP [FORCE] [NOMOUNT | MOUNT | OPEN] [PFILE=f], SHUTDOWN, WHENEVER SQLERROR, SET HEADING, PAGESIZE, COLSEP, AUTORECOVERY, RECOVER with its prompts, PROMPT, SPOOL and others that change nothing, EXIT n | FAILURE |
+//   - sqlplus: STARTUP [FORCE] [NOMOUNT | MOUNT | OPEN] [PFILE=f], SHUTDOWN, WHENEVER SQLERROR, SET HEADING, PAGESIZE, COLSEP, AUTORECOVERY, RECOVER with its prompts, PROMPT, HOST, SPOOL and others that change nothing, EXIT n | FAILURE |
 //     SQL.SQLCODE, statements that end with ';', and PL/SQL that ends with '/'.
 //   - rman: RUN, BACKUP of database, tablespace, data file, archived logs, control file, SPFILE as sets or copies, whole or incremental, FORMAT with the usual letters, TAG; SET UNTIL, NEWNAME, DBID, ARCHIVELOG DESTINATION;
 //     RESTORE of control file, SPFILE, database, and VALIDATE and PREVIEW; SWITCH DATAFILE ALL; RECOVER DATABASE; CATALOG; VALIDATE DATABASE; CROSSCHECK; DELETE ARCHIVELOG ALL and DELETE EXPIRED; SQL; what sqlplus

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -250,6 +251,13 @@ func (p *sqlplus) step(ctx context.Context) (exit int, done bool) {
 		return 0, false
 	case "EXIT", "QUIT":
 		return p.exitStatus(strings.Join(words[1:], " "), 0), true
+	case "HOST", "!":
+		out, err := exec.CommandContext(ctx, "sh", "-c", strings.TrimSpace(l[len(words[0]):])).CombinedOutput()
+		p.out.Write(out)
+		if err != nil {
+			p.out.WriteString(err.Error() + "\n")
+		}
+		return 0, false
 	case "STARTUP", "SHUTDOWN":
 		return p.ran(ctx, strings.TrimSuffix(l, ";"))
 	case "RECOVER":
