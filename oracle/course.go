@@ -13,6 +13,9 @@ import (
 	"github.com/quiesce-go/quiesce/backup"
 )
 
+// passwordName is the copy of the password file among the files of a restore.
+const passwordName = "password-file"
+
 // course is a restore thought through: which file goes where, and which statements follow. The script and what runs are both made of it.
 type course struct {
 	opt   restoreOptions
@@ -234,7 +237,7 @@ func (c *course) place() error {
 	}
 	c.parameters = joinServer(c.work, "init.ora")
 	c.pfile = pfile(c.adjusted(controls))
-	for what, name := range map[string]string{fileTrace: "control.sql", fileTemps: "tempfiles.sql", filePasswords: "password-file", fileServerPfile: "server-pfile.ora"} {
+	for what, name := range map[string]string{fileTrace: "control.sql", fileTemps: "tempfiles.sql", filePasswords: passwordName, fileServerPfile: "server-pfile.ora"} {
 		if a := inv.Backup.Files[what]; a != "" {
 			if err := c.add(c.control, a, joinServer(c.work, name)); err != nil {
 				return err

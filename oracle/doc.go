@@ -31,6 +31,29 @@
 // Offline and read-only tablespaces are copied without backup mode, and the run fails when they change meanwhile. A multitenant database is taken whole, from its root. Refused, with what to do: NOARCHIVELOG, standby databases, databases that are mounted
 // or open read-only, a connection to a pluggable database, and files in ASM. Tablespaces can be left out, but not SYSTEM and undo. Online logs and temporary files are never copied.
 //
+// # Restore
+//
+// Restore works on the machine of the database, under the account that owns the server. It puts back data files, the control file under all names of CONTROL_FILES, and, in a folder of its own, the archived logs, the
+// parameters as init.ora, the password file, the script for temporary files, and restore.sql, the commented script for SQL*Plus that brings these files to the target. What runs is made of the same statements as the script.
+// Pipeline.Script writes it for the files of Pipeline.Fetch, with the commands that copy them. Targets are the latest, a time, an SCN ("scn:N") and the beginning of a log ("sequence:THREAD/N"). All of the database is restored, never one tablespace.
+//
+// The options of a restore:
+//
+//	execute         none (the default): files and script. sqlplus: Options.SQLPlus starts the instance of ORACLE_SID with init.ora, and recovers. sql: the same over the connection, to an instance that was started with
+//	                NOMOUNT and CONTROL_FILES that name where the control files go; go-ora's login to one is unproven
+//	open=resetlogs  opens the database, which begins a new incarnation. Without it a database that was recovered stays mounted
+//	to=DIR          all files below this folder, also the names of online logs and temporary files: another machine, or another place
+//	move:OLD=NEW    one data file elsewhere
+//	work=DIR        the folder for logs, parameters and script. Default: restore, beside the first control file
+//	files=DIR       where a script finds the fetched files
+//	utc_offset      of the server's clock at the target, like +02:00, where the backups around it were taken by different ones
+//
+// Recovery goes UNTIL CHANGE or UNTIL TIME, never until CANCEL, so that it ends where it should or not at all. Redo is dated by the second: a restore to a time leaves out the second that it names. The control file is that of the last backup that is applied to its
+// end; a data file that came to be after the full is made anew from redo, one that was not backed up is taken offline.
+//
+// Without Overwrite nothing is replaced, and an instance that runs is left alone. With it, and execute=sqlplus, the instance is ended by SHUTDOWN ABORT; execute=none refuses while the database answers. All files have temporary names
+// until each is complete and checked as Verify does; so there must be room for both. Online logs are never written, but OPEN RESETLOGS gives up what they hold: a warning names them.
+//
 // # What is guaranteed
 //
 // No byte of a data file is read before BEGIN BACKUP has returned, and END BACKUP is sent on every way out, also on a panic, on a fresh session and a context of its own. When the process dies, or nobody knows
@@ -48,6 +71,8 @@
 //
 // Everything here was run against a simulator only (internal/sim/oraclesim), and the network errors against a fake of the wire; neither an Oracle server nor a file that one wrote was at hand. Reading by go-ora's BFILE calls was not run against anything that
 // answers them. What is known of servers is from the documents below.
+//
+// The free room is not looked at before a restore; when it runs out, what was put there is removed. Files that were already renamed when a restore with Overwrite dies are not brought back: repeat it.
 //
 // Changes made without logging are in no log; a log run names the files that have some. Keystores of encrypted data are not backed up; a warning names them. The rest of the Oracle home is not looked at.
 //

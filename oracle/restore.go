@@ -49,6 +49,7 @@ func (s *Source) Restore(ctx context.Context, r backup.RestoreRequest, set *back
 	}
 	script := joinServer(c.work, scriptName)
 	r.Log.Info("all files are in place", "script", script, "parameters", c.parameters)
+	c.warnOfOnlineLogs(set)
 	switch c.opt.execute {
 	case bySQLPlus:
 		err = s.bySQLPlus(ctx, c, set, r.Overwrite)
@@ -58,7 +59,7 @@ func (s *Source) Restore(ctx context.Context, r backup.RestoreRequest, set *back
 		set.Warn(fmt.Sprintf("the files are in place, and the database is not recovered: with the instance down, run sqlplus / as sysdba @%s", script))
 	}
 	if err != nil {
-		return s.fail(ctx, "recover", "", fmt.Errorf("the files are in place, with the script %s: %w", script, err))
+		return &backup.Error{Op: "recover", App: application, Instance: s.instance, Artifact: script, Advice: backup.Hint(err), Err: fmt.Errorf("the files are in place, with this script: %w", err)}
 	}
 	switch {
 	case c.opt.execute == byNobody:
@@ -69,6 +70,19 @@ func (s *Source) Restore(ctx context.Context, r backup.RestoreRequest, set *back
 	}
 	set.ItemDone()
 	return nil
+}
+
+// warnOfOnlineLogs tells of logs that OPEN RESETLOGS writes anew.
+func (c *course) warnOfOnlineLogs(set *backup.RestoreSet) {
+	var there []string
+	for _, path := range c.online {
+		if _, err := os.Stat(path); err == nil {
+			there = append(there, path)
+		}
+	}
+	if len(there) > 0 {
+		set.Warn(fmt.Sprintf("online logs are there, and may hold redo that no backup has; OPEN RESETLOGS gives it up: %s", strings.Join(there, ", ")))
+	}
 }
 
 // putting puts the files of a course in place.

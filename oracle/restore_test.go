@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -153,18 +152,20 @@ func TestRestoreBringsBackEveryMoment(t *testing.T) {
 		execute string
 		threads int
 		moved   bool
+		// strict: an answer that is not the log asked for ends the recovery.
+		strict bool
 	}{
-		"sql": {"sql", 1, false}, "sqlplus": {"sqlplus", 1, false}, "sqlplus elsewhere": {"sqlplus", 1, true}, "sql two threads": {"sql", 2, false}, "sqlplus two threads": {"sqlplus", 2, false},
-		"sql elsewhere": {"sql", 2, true},
+		"sql": {"sql", 1, false, false}, "sqlplus": {"sqlplus", 1, false, true}, "sqlplus elsewhere": {"sqlplus", 1, true, false}, "sql two threads": {"sql", 2, false, true},
+		"sqlplus two threads": {"sqlplus", 2, false, false}, "sqlplus two threads strict": {"sqlplus", 2, false, true}, "sql elsewhere": {"sql", 2, true, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			l := newLab(t, nil, func(o *oraclesim.Config) { o.Threads = c.threads })
+			l := newLab(t, nil, func(o *oraclesim.Config) { o.Threads, o.RecoveryEndsOnError = c.threads, c.strict })
 			l.programs()
 			truth := l.history(c.threads)
 			random := rand.New(rand.NewPCG(3, uint64(c.threads))) //nolint:gosec // a test
 			first, last := l.window()
-			for n := range 12 {
+			for n := range 30 {
 				options := with(open, "execute", c.execute)
 				if c.moved {
 					options["to"] = filepath.Join(l.dir, fmt.Sprint("moved", n))
@@ -275,7 +276,9 @@ func TestADamagedBackupReplacesNothing(t *testing.T) {
 	truth := l.history(1)
 	p, plan := l.planned(backup.Target{})
 	keys := l.sink.Keys("")
-	at := slices.IndexFunc(keys, func(k string) bool { return strings.Contains(k, string(plan.Steps[0].ID)) && strings.Contains(k, "/data/") })
+	at := slices.IndexFunc(keys, func(k string) bool {
+		return strings.Contains(k, string(plan.Steps[0].ID)) && strings.Contains(k, "/data/")
+	})
 	require.GreaterOrEqual(t, at, 0, "%v", keys)
 	require.True(t, l.sink.Damage(keys[at], func(b []byte) []byte { b[len(b)/2] ^= 1; return b }))
 	err := p.Restore(t.Context(), plan, backup.RestoreOptions{Overwrite: true, Options: with(open, "execute", "sqlplus")})
@@ -368,31 +371,79 @@ func TestTheScriptLeftBesideTheFilesRuns(t *testing.T) {
 	assert.Equal(t, below(truth, func(oraclesim.Record) bool { return true }), l.contents())
 }
 
-func TestAMissingLogIsNamed(t *testing.T) {
+// without restores with fewer logs than the backups have.
+type without struct {
+	*Source
+	keep int
+}
+
+func (w without) Restore(ctx context.Context, r backup.RestoreRequest, set *backup.RestoreSet) error {
+	c, err := w.plan(ctx, r, set)
+	if err != nil {
+		return err
+	}
+	p := &putting{src: w.Source, set: set, course: c}
+	if err := p.all(ctx, instance{}); err != nil {
+		return err
+	}
+	c.logs = c.logs[:w.keep]
+	if c.opt.execute == bySQL {
+		return w.bySQL(ctx, c, set, false)
+	}
+	return w.bySQLPlus(ctx, c, set, false)
+}
+
+func TestAMissingLogIsNamedAndNothingIsOpened(t *testing.T) {
+	t.Parallel()
+	for _, execute := range []string{"sql", "sqlplus"} {
+		t.Run(execute, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t, nil, nil)
+			l.programs()
+			l.history(1)
+			l.lose()
+			if execute == "sql" {
+				l.nomount("")
+			}
+			p, err := backup.New(backup.Config{Job: "lab", Source: without{l.source(), 2}, Sink: l.sink})
+			require.NoError(t, err)
+			plan, err := p.Plan(t.Context(), backup.Target{})
+			require.NoError(t, err)
+			err = p.Restore(t.Context(), plan, backup.RestoreOptions{Options: with(open, "execute", execute)})
+			require.ErrorIs(t, err, backup.ErrChainBroken)
+			assert.ErrorContains(t, err, "recovery needs the log with SCN")
+			assert.ErrorContains(t, err, "thread 1")
+			assert.NotEmpty(t, backup.Hint(err))
+			assert.Equal(t, oraclesim.Mounted, l.sim.State())
+			assert.Zero(t, l.sim.Sessions())
+		})
+	}
+}
+
+func TestATargetBeforeTheClockChangedNeedsAnOffset(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, nil, nil)
-	l.history(1)
-	src := l.source()
-	c := &course{}
-	_, err := c.log(1, 77)
-	require.ErrorIs(t, err, backup.ErrChainBroken)
-	assert.Contains(t, err.Error(), "SCN 77")
-	c.logs = []restoredLog{{ArchivedLog{Thread: 1, Sequence: 4, FirstSCN: 10, NextSCN: 20}, "/a"}}
-	_, err = c.log(1, 20)
-	require.ErrorContains(t, err, "4 (SCN 10 to 20)")
-
-	// The server asks for a log that no step has.
-	for _, execute := range []string{"sql", "sqlplus"} {
-		l.programs()
-		l.lose()
-		if execute == "sql" {
-			l.nomount("")
-		}
-		p, plan := l.planned(backup.Target{})
-		err := p.Restore(t.Context(), plan, backup.RestoreOptions{Options: with(open, "execute", execute)})
-		require.NoError(t, err)
+	l.programs()
+	l.commit("one")
+	l.take(backup.Full)
+	l.commit("two")
+	l.clock.mu.Lock()
+	at := l.clock.at.Add(time.Second)
+	l.clock.at = l.clock.at.Add(2 * time.Second).In(time.FixedZone("", 3600))
+	l.clock.mu.Unlock()
+	l.commit("three")
+	l.take(backup.Log)
+	l.lose()
+	to := backup.Target{Time: at}
+	err := l.restore(to, false, with(open, "execute", "sqlplus"))
+	require.ErrorIs(t, err, backup.ErrRefused)
+	assert.Contains(t, backup.Hint(err), "utc_offset")
+	for offset, zone := range map[string]*time.Location{"+01:00": time.FixedZone("", 3600), "+02:00": time.FixedZone("", 7200)} {
+		p, plan := l.planned(to)
+		var script bytes.Buffer
+		require.NoError(t, p.Script(t.Context(), plan, backup.RestoreOptions{Options: map[string]string{"utc_offset": offset}}, &script))
+		assert.Contains(t, script.String(), "UNTIL TIME '"+at.In(zone).Format("2006-01-02:15:04:05")+"'")
 	}
-	_ = src
 }
 
 func TestPlacesInTheLog(t *testing.T) {
@@ -419,5 +470,3 @@ func TestPlacesInTheLog(t *testing.T) {
 	require.NoError(t, l.restore(to, false, with(open, "execute", "sqlplus")))
 	assert.Equal(t, below(truth, func(r oraclesim.Record) bool { return SCN(r.SCN) < n }), l.contents())
 }
-
-var _ = slog.Default

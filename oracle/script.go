@@ -99,6 +99,9 @@ func (c *course) write(w io.Writer, copies []string) error {
 	for _, k := range inv.Keystores {
 		say("Keystore %s %s: it is not in the backup. It must be open for encrypted data to be recovered.", k.Type, k.Place)
 	}
+	if inv.Backup.Files[filePasswords] != "" {
+		say("The password file was %s; a copy of it is %s, should it be lost.", inv.PasswordFile, joinServer(c.work, passwordName))
+	}
 	b.WriteString("\n" + preamble)
 	if len(copies) > 0 {
 		b.WriteString("\n")
