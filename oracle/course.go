@@ -33,6 +33,8 @@ type course struct {
 	pfile   string
 	// parameters is the pfile's name.
 	parameters string
+	// controls are the names of the control files after the restore.
+	controls []string
 	// online are the names of the online logs after the restore. They are never written here.
 	online []string
 	until  string // the clause of RECOVER
@@ -218,25 +220,24 @@ func (c *course) place() error {
 	for _, t := range inv.TempFiles {
 		c.rename(0, t.Name, c.moved(t.Name, t.File))
 	}
-	var controls []string
 	for i, name := range inv.ControlFiles {
-		controls = append(controls, c.moved(name, i+1))
+		c.controls = append(c.controls, c.moved(name, i+1))
 	}
-	if len(controls) == 0 {
+	if len(c.controls) == 0 {
 		return fmt.Errorf("%w: the inventory names no control file", backup.ErrCorrupt)
 	}
 	if c.work = c.opt.work; c.work == "" {
-		dir, _, err := splitServer(controls[0])
+		dir, _, err := splitServer(c.controls[0])
 		if err != nil {
 			return err
 		}
 		c.work = joinServer(dir, "restore")
 	}
-	if err := c.add(c.control, inv.Backup.Files[fileControl], controls...); err != nil {
+	if err := c.add(c.control, inv.Backup.Files[fileControl], c.controls...); err != nil {
 		return err
 	}
 	c.parameters = joinServer(c.work, "init.ora")
-	c.pfile = pfile(c.adjusted(controls))
+	c.pfile = pfile(c.adjusted())
 	for what, name := range map[string]string{fileTrace: "control.sql", fileTemps: "tempfiles.sql", filePasswords: passwordName, fileServerPfile: "server-pfile.ora"} {
 		if a := inv.Backup.Files[what]; a != "" {
 			if err := c.add(c.control, a, joinServer(c.work, name)); err != nil {
@@ -333,7 +334,7 @@ func (c *course) placeLogs() error {
 }
 
 // adjusted are the parameters for where the files are now.
-func (c *course) adjusted(controls []string) *Inventory {
+func (c *course) adjusted() *Inventory {
 	inv := *c.control.inv
 	inv.Parameters = slices.Clone(inv.Parameters)
 	set := func(name, value string) {
@@ -344,7 +345,7 @@ func (c *course) adjusted(controls []string) *Inventory {
 		}
 		inv.Parameters[at].Value = value
 	}
-	set("control_files", strings.Join(controls, ", "))
+	set("control_files", strings.Join(c.controls, ", "))
 	if inv.parameter("db_name") == "" {
 		set("db_name", inv.Name)
 	}

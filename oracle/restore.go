@@ -149,21 +149,37 @@ func (s *Source) meet(ctx context.Context, p *putting) (in instance, err error) 
 				"execute=sql needs an instance in NOMOUNT, since it puts the control files in place; this one is %s", in.status)
 		}
 	default:
-		in, err = s.ask(ctx)
-		if ctx.Err() != nil {
-			return in, context.Cause(ctx)
-		}
-		if err != nil {
-			return instance{}, nil //nolint:nilerr // an instance that does not answer is down
-		}
-		if in.dbid == c.full.inv.DBID && c.opt.to == "" && p.overwrite {
-			return in, s.refuse("SHUTDOWN it first, or restore to another place (option to)", "the database is %s, and its files would be replaced under it", in.status)
-		}
+		return instance{}, s.down(ctx, p)
 	}
-	if in.dbid != 0 && in.dbid != c.full.inv.DBID {
-		return in, s.refuse("set ORACLE_SID to the instance that is to be restored", "the instance has the database with DBID %d, and the backup is of %d", in.dbid, c.full.inv.DBID)
+	return in, s.ours(in, c)
+}
+
+// ours refuses an instance that has another database, or this one in another place.
+func (s *Source) ours(in instance, c *course) error {
+	switch {
+	case in.dbid == 0:
+	case in.dbid != c.full.inv.DBID:
+		return s.refuse("set ORACLE_SID to the instance that is to be restored", "the instance has the database with DBID %d, and the backup is of %d", in.dbid, c.full.inv.DBID)
+	case !slices.ContainsFunc(in.controls, func(name string) bool { return slices.Contains(c.controls, name) }):
+		return s.refuse("set ORACLE_SID to another name for the restored database", "the instance that runs has its control files elsewhere (%s), and would be ended", strings.Join(in.controls, ", "))
 	}
-	return in, nil
+	return nil
+}
+
+// down refuses to replace files under an instance that runs, or of which nobody knows.
+func (s *Source) down(ctx context.Context, p *putting) error {
+	if !p.overwrite || p.course.opt.to != "" {
+		return nil
+	}
+	const hint = "SHUTDOWN it first, or restore to another place (option to)"
+	in, err := s.ask(ctx)
+	switch {
+	case err == nil && in.dbid == p.course.full.inv.DBID:
+		return s.refuse(hint, "the database is %s, and its files would be replaced under it", in.status)
+	case err == nil || ctx.Err() == nil && (said(err, 1034, 12505, 12514, 12541) || lost(err)):
+		return nil
+	}
+	return &backup.Error{Op: "look whether the instance is down", App: application, Instance: s.instance, Advice: hint, Err: err}
 }
 
 // ask is the state of the instance that the connection leads to.
@@ -242,7 +258,7 @@ func (p *putting) fetch(ctx context.Context, f placing) error {
 	v := &verifying{src: p.src, set: p.set}
 	write := func(w io.Writer) error { return v.copy(ctx, f.from.step, f.from.inv, f.entry, w) }
 	for _, path := range f.to[1:] {
-		inner, path := write, path
+		inner := write
 		write = func(w io.Writer) error {
 			return p.create(path, func(other io.Writer) error { return inner(io.MultiWriter(w, other)) })
 		}

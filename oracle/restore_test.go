@@ -244,12 +244,68 @@ func TestRestoreOverwritesOnlyWhenTold(t *testing.T) {
 	}
 	assert.Len(t, l.contents(), len(truth)+1)
 	require.ErrorIs(t, l.restore(backup.Target{}, true, nil), backup.ErrRefused, "under an open database")
+	err := l.restore(backup.Target{}, true, with(open, "execute", "sqlplus", "to", filepath.Join(l.dir, "copy")))
+	require.ErrorIs(t, err, backup.ErrRefused, "the instance of another place is not ended")
+	assert.Len(t, l.contents(), len(truth)+1)
 	l.sim.Crash()
 	require.ErrorIs(t, l.restore(backup.Target{}, false, nil), backup.ErrExists)
 	require.NoError(t, l.sim.Startup(oraclesim.Open))
 	assert.Len(t, l.contents(), len(truth)+1)
 	require.NoError(t, l.restore(backup.Target{}, true, with(open, "execute", "sqlplus")))
 	assert.Len(t, l.contents(), len(truth))
+	l.sim.Crash()
+	require.NoError(t, l.restore(backup.Target{}, true, nil), "files only, while the instance is down")
+	assert.Equal(t, oraclesim.Down, l.sim.State())
+}
+
+func TestRestoreOfOtherShapes(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		o      Options
+		change func(c *oraclesim.Config)
+		check  func(t *testing.T, l *lab)
+	}{
+		"containers":    {Options{}, func(c *oraclesim.Config) { c.PDBs = []string{"SHOP", "CRM"} }, nil},
+		"managed names": {Options{}, func(c *oraclesim.Config) { c.ManagedFiles = true }, nil},
+		"recovery area": {Options{}, func(c *oraclesim.Config) { c.ArchiveDests = []string{"USE_DB_RECOVERY_FILE_DEST"} }, nil},
+		"left out": {Options{Exclude: []string{"SALES"}}, func(c *oraclesim.Config) {
+			c.Tablespaces = []oraclesim.Tablespace{{Name: "USERS", Files: 3}, {Name: "SALES"}, {Name: "OLD", ReadOnly: true}}
+		}, func(t *testing.T, l *lab) {
+			src := l.source()
+			require.NoError(t, src.with(t.Context(), func(s *session) error {
+				return s.each(t.Context(), "SELECT NAME, STATUS FROM V$DATAFILE ORDER BY FILE#", func(r row) {
+					assert.Equal(t, strings.Contains(r.text("NAME"), "sales"), r.text("STATUS") == "OFFLINE" || r.text("STATUS") == "RECOVER", r.text("NAME"))
+				})
+			}))
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t, &c.o, c.change)
+			l.programs()
+			truth := l.history(1)
+			l.sim.Crash()
+			require.NoError(t, l.restore(backup.Target{}, false, with(open, "execute", "sqlplus", "to", filepath.Join(l.dir, "copy"))))
+			assert.Equal(t, below(truth, func(oraclesim.Record) bool { return true }), l.contents())
+			if c.check != nil {
+				c.check(t, l)
+			}
+		})
+	}
+}
+
+func TestOneDataFileElsewhere(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, nil, nil)
+	l.programs()
+	truth := l.history(1)
+	files := l.sim.Files()
+	old, moved := files[len(files)-1].Path, filepath.Join(l.dir, "disk2", "users.dbf")
+	l.lose()
+	require.NoError(t, l.restore(backup.Target{}, false, with(open, "execute", "sqlplus", "move:"+old, moved)))
+	assert.FileExists(t, moved)
+	assert.NoFileExists(t, old)
+	assert.Equal(t, below(truth, func(oraclesim.Record) bool { return true }), l.contents())
 }
 
 func TestRestoreRefusesWhatItCannotDo(t *testing.T) {

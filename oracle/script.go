@@ -10,10 +10,10 @@ import (
 	"github.com/quiesce-go/quiesce/backup"
 )
 
-// Marks that the recovery's part of SQL*Plus's output stands between.
+// Marks that the recovery's part of SQL*Plus's output stands between. A line of SQL*Plus that ends with - would go on in the next.
 const (
-	recoveryBegins = "-- recovery begins; ORA-00279 is a question, the next line its answer --"
-	recoveryEnds   = "-- recovery ends --"
+	recoveryBegins = "[recovery begins: ORA-00279 is a question, the next statement its answer]"
+	recoveryEnds   = "[recovery ends]"
 )
 
 // startup starts the instance as far as statements can go on.
@@ -55,8 +55,8 @@ func (c *course) opened() []string {
 	return out
 }
 
-// preamble is how SQL*Plus is to behave: & is no variable, and an error ends it.
-const preamble = "SET DEFINE OFF\nSET ECHO OFF\nWHENEVER SQLERROR EXIT FAILURE\n"
+// preamble is how SQL*Plus is to behave whatever its login.sql says: & is no variable, success is told, and an error ends it.
+const preamble = "SET DEFINE OFF\nSET ECHO OFF\nSET FEEDBACK ON\nWHENEVER SQLERROR EXIT FAILURE\n"
 
 func terminated(statements ...string) string {
 	var b strings.Builder

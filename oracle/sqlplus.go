@@ -81,15 +81,16 @@ func spoken(text string) error {
 
 // instance is what is known of one that a restore meets.
 type instance struct {
-	status        string // "" when it is down
-	dbid          uint64 // 0 when it is not mounted
-	backupControl bool
+	status   string // "" when it is down
+	dbid     uint64 // 0 when it is not mounted
+	controls []string
 }
 
 // look asks SQL*Plus for the state of the instance of ORACLE_SID.
 func (s *Source) look(ctx context.Context, set *backup.RestoreSet) (instance, error) {
 	var in instance
-	text, err := s.sqlplus(ctx, set, "SET HEADING OFF\nSET PAGESIZE 0\nSET FEEDBACK OFF\nWHENEVER SQLERROR CONTINUE\nSELECT STATUS FROM V$INSTANCE;\nSELECT DBID FROM V$DATABASE;\n")
+	text, err := s.sqlplus(ctx, set, "SET HEADING OFF\nSET PAGESIZE 0\nSET FEEDBACK OFF\nSET LINESIZE 2000\nSET NUMWIDTH 20\nWHENEVER SQLERROR CONTINUE\n"+
+		"SELECT STATUS FROM V$INSTANCE;\nSELECT DBID FROM V$DATABASE;\nSELECT NAME FROM V$CONTROLFILE;\n")
 	if said(spoken(text), 1034) {
 		return in, nil
 	}
@@ -98,10 +99,14 @@ func (s *Source) look(ctx context.Context, set *backup.RestoreSet) (instance, er
 	}
 	for _, line := range strings.Split(text, "\n") {
 		word := strings.TrimSpace(line)
-		if n, err := strconv.ParseUint(word, 10, 64); err == nil {
+		n, err := strconv.ParseUint(word, 10, 64)
+		switch {
+		case err == nil:
 			in.dbid = n
-		} else if slices.Contains([]string{"STARTED", "MOUNTED", "OPEN", "OPEN MIGRATE"}, word) {
+		case slices.Contains([]string{"STARTED", "MOUNTED", "OPEN", "OPEN MIGRATE"}, word):
 			in.status = word
+		case word != "":
+			in.controls = append(in.controls, word)
 		}
 	}
 	if in.status == "" {
