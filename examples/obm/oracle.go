@@ -35,21 +35,21 @@ func (s *oracleSettings) Validate() error {
 	alone := func() (*oracle.Source, error) {
 		return oracle.New(s.DSN.Reveal(), &oracle.Options{StateDir: string(s.StateDir)})
 	}
-	return settled(alone, func() (*oracle.Source, error) { return s.source(s.DSN.Reveal()) })
+	return settled(alone, func() (*oracle.Source, error) { return oracle.New(s.DSN.Reveal(), s.options()) })
 }
 
-func (s *oracleSettings) source(dsn string) (*oracle.Source, error) {
-	return oracle.New(dsn, &oracle.Options{StateDir: string(s.StateDir), Instance: s.Instance, Mode: oracle.Mode(s.Mode), ScratchDir: s.ScratchDir, Include: s.Include, Exclude: s.Exclude,
+func (s *oracleSettings) options() *oracle.Options {
+	return &oracle.Options{StateDir: string(s.StateDir), Instance: s.Instance, Mode: oracle.Mode(s.Mode), ScratchDir: s.ScratchDir, Include: s.Include, Exclude: s.Exclude,
 		WholeDatabase: s.WholeDatabase, Files: s.Files, Connections: s.Connections, ChunkSize: int(s.ChunkSize), Directories: s.Directories,
 		ArchiveWait: time.Duration(s.ArchiveWait), ConnectTimeout: time.Duration(s.ConnectTimeout), KeepDoubtful: s.KeepDoubtful,
-		PurgeArchived: s.PurgeArchived, RequiredDestinations: s.RequiredDestinations})
+		PurgeArchived: s.PurgeArchived, RequiredDestinations: s.RequiredDestinations}
 }
 
 // openOracle opens the database of a job, or another one to restore into, whose DSN is to.
 func openOracle(_ context.Context, s oracleSettings, to string) (backup.Source, error) {
 	if to == "" {
-		return s.source(s.DSN.Reveal())
+		return oracle.New(s.DSN.Reveal(), s.options())
 	}
 	s.Instance = "" // that is the other database's name
-	return s.source(to)
+	return oracle.New(to, s.options())
 }
