@@ -143,6 +143,30 @@ func TestOracleRefusals(t *testing.T) {
 		_, say := l.obm(4, "backup", "erp")
 		assert.Contains(t, say, "ALTER DATABASE ARCHIVELOG")
 	})
+	t.Run("no state directory", func(t *testing.T) {
+		t.Parallel()
+		l := newOracleLab(t, nil)
+		state := filepath.Join(l.dir, "state")
+		require.NoError(t, os.WriteFile(state, nil, 0o600)) // a file is in its place
+		out, _ := l.obm(1, "check", "erp")
+		assert.Contains(t, out, "FAIL  erp  application: state directory can be written to: "+state)
+		_, say := l.obm(1, "backup", "erp")
+		assert.Contains(t, say, state)
+		for _, s := range l.sim.Statements() {
+			assert.NotContains(t, s.Text, "BEGIN BACKUP", "without a note nothing is begun")
+		}
+	})
+	t.Run("no scratch folder", func(t *testing.T) {
+		t.Parallel()
+		l := newOracleLab(t, nil)
+		require.NoError(t, os.Remove(filepath.Join(l.dir, "scratch")))
+		out, _ := l.obm(1, "check", "far")
+		assert.Contains(t, out, "FAIL  far  application: a file that the server writes can be read by this process")
+		assert.Contains(t, out, "scratch dir")
+		_, say := l.obm(1, "backup", "far")
+		assert.Contains(t, say, "scratch dir")
+		assert.Empty(t, l.sim.InBackupMode())
+	})
 	t.Run("somebody else's backup mode", func(t *testing.T) {
 		t.Parallel()
 		l := newOracleLab(t, nil)
