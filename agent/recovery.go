@@ -35,7 +35,9 @@ func recovery(h backup.History) map[string]itemRecovery {
 		all[c.Item] = r
 	}
 	for _, gone := range h.Plan(backup.Target{}).Skipped {
-		delete(all, gone.Name)
+		if gone.Cause == backup.CauseAbsent {
+			delete(all, gone.Name)
+		}
 	}
 	return all
 }

@@ -78,12 +78,12 @@ func (s *stored) count(b backup.Backup) {
 	}
 }
 
-// existing lists the items that a restore of everything to the latest state would include or refuse. A log that is an item of its own is not
+// existing lists the items that exist, those that are restored by name only included. A log that is an item of its own is not
 // one of them: it serves the others.
 func existing(h backup.History) (items []itemPoints) {
 	gone := map[string]bool{}
 	for _, r := range h.Plan(backup.Target{}).Skipped {
-		gone[r.Name] = true
+		gone[r.Name] = r.Cause == backup.CauseAbsent
 	}
 	since, whole, logOnly := map[string]time.Time{}, map[string]bool{}, map[string]bool{}
 	for _, b := range h {

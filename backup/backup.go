@@ -28,7 +28,7 @@ func (p *Pipeline) Backup(ctx context.Context, kind Kind) (*Manifest, error) {
 // BackupWith makes one run: it takes the job's lease, sees to what a dead run left, asks the source for a backup of the given kind, ships it and
 // seals it with a manifest. A kind or an option that the source does not take is refused before anything is touched; for an option the error wraps ErrOption.
 //
-// It returns the manifest of the new backup. When some items failed the manifest comes with an error that wraps ErrPartial. When a full was
+// It returns the manifest of the new backup. When some items failed the manifest comes with an error that wraps ErrPartial; when all did there is none. When a full was
 // asked for and an interrupted full of the same options could be completed from its stage, that one is returned. A run that failed after the source was done keeps its stage, and the next Backup continues from it.
 func (p *Pipeline) BackupWith(ctx context.Context, o BackupOptions) (*Manifest, error) {
 	if p.cfg.Source == nil {
@@ -308,7 +308,10 @@ func (s *session) perform(ctx context.Context, r *run) (*Manifest, error) {
 		}
 		return nil, errors.Join(err, s.undo(ctx, r, res.Pending, err))
 	}
-	result := resultRecord{Items: res.Items, Meta: res.Meta, Warnings: res.Warnings}
+	if err := allFailed(res.Items); err != nil {
+		return nil, errors.Join(err, s.undo(ctx, r, res.Pending, err))
+	}
+	result := resultRecord{Items: res.Items, Untaken: res.Untaken, Meta: res.Meta, Warnings: res.Warnings}
 	for _, w := range res.Warnings {
 		s.p.warn(r.id, "%s", w)
 	}
@@ -318,6 +321,24 @@ func (s *session) perform(ctx context.Context, r *run) (*Manifest, error) {
 	}
 	s.commit(ctx, r, m, res.Pending)
 	return m, nil
+}
+
+// allFailed is the error of a run in which no item succeeded. It leaves no backup, since nothing of it could be restored.
+func allFailed(items []Item) error {
+	var errs []error
+	for _, it := range items {
+		if !it.Failed() {
+			return nil
+		}
+		errs = append(errs, fmt.Errorf("%q: %s", it.Name, it.Error))
+	}
+	if len(errs) == 1 {
+		return errs[0]
+	}
+	if len(errs) > 1 {
+		return fmt.Errorf("all %d items failed: %w", len(errs), errors.Join(errs...))
+	}
+	return nil
 }
 
 // firstCause prefers the failure that made the source stop over the source's own words about a cancelled context.

@@ -32,6 +32,8 @@ type chainItem struct {
 	stateful bool
 	// shared is set for an item that only holds the log of other items.
 	shared bool
+	// byName is what its newest record says: see Item.ByName.
+	byName bool
 }
 
 // streamMove is a full as a witness of the stream its item stood in.
@@ -141,6 +143,7 @@ func (ix *chainIndex) add(r chainRecord, serves bool) {
 	if r.item.Failed() {
 		return
 	}
+	ci.byName = r.item.ByName
 	switch r.item.Kind {
 	case Full:
 		ci.moves = append(ci.moves, streamMove{r.backup, r.item.Stream, 0})

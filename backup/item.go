@@ -49,6 +49,9 @@ type Item struct {
 	Objects []string `json:"objects,omitempty"`
 	// CopyOnly marks a full that is no base: it can be restored, but no differential may name it as its parent.
 	CopyOnly bool `json:"copy_only,omitempty"`
+	// ByName marks an item that a restore of everything leaves out, with a note: what every instance has of its own, such as a system database. It is
+	// restored when it is selected by its name.
+	ByName bool `json:"by_name,omitempty"`
 	// Error is set when this item failed; it then holds nothing that can be restored, and its artifacts are discarded.
 	Error string `json:"error,omitempty"`
 

@@ -79,6 +79,7 @@ type storedRecord struct {
 
 type resultRecord struct {
 	Items    []Item            `json:"items"`
+	Untaken  []string          `json:"untaken,omitempty"`
 	Meta     map[string]string `json:"meta,omitempty"`
 	Warnings []string          `json:"warnings,omitempty"`
 	// Salvaged are the artifacts of a run whose source had not finished; all others of it count as discarded. Nil for a run whose source had.

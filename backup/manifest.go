@@ -39,6 +39,8 @@ type Manifest struct {
 	Fence uint64 `json:"fence"`
 	// Previous links the headers of a job into a chain.
 	Previous *PreviousRef `json:"previous,omitempty"`
+	// Untaken names items that existed and are not in Items.
+	Untaken []string `json:"untaken,omitempty"`
 	// Resumed says that the run was interrupted and completed from its stage.
 	Resumed bool `json:"resumed,omitempty"`
 

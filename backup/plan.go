@@ -20,8 +20,8 @@ import (
 // A name in the selection is an item or, when there is none of that name, one of an item's Objects. Without a selection the
 // restore is of all items that existed at the target. An item did not exist yet when no backup at or before the target
 // lists it, not even as failed. It no longer existed when the newest full run at or before the target and all runs from
-// there to the target do not list it; a run is dated by the first of its states. Such items are skipped, with a note, unless nothing remains
-// to be restored.
+// there to the target neither list it nor name it as untaken; a run is dated by the first of its states. Such items are skipped, with a note, unless nothing remains
+// to be restored, and so are those with Item.ByName.
 func (h History) Plan(t Target) RestorePlan {
 	p := newPlanner(h, t)
 	if len(p.ix.backups) == 0 {
@@ -89,6 +89,10 @@ func (p *planner) planAll() {
 		if p.backup >= 0 && !p.concerns(ci) {
 			continue
 		}
+		if ci.byName {
+			p.plan.Skipped = append(p.plan.Skipped, Refusal{name, CauseByName, "it is restored only when it is selected by its name"})
+			continue
+		}
 		if why := listed.absent(p.ix, ci); why != "" {
 			p.plan.Skipped = append(p.plan.Skipped, Refusal{name, CauseAbsent, why})
 			continue
@@ -103,7 +107,7 @@ func (p *planner) planAll() {
 // refuseSkipped says why nothing is left of a restore of everything.
 func (p *planner) refuseSkipped() {
 	for _, s := range p.plan.Skipped {
-		if !p.target.Time.IsZero() {
+		if !p.target.Time.IsZero() && s.Cause == CauseAbsent {
 			s.Cause, s.Why = p.explain(p.ix.items[s.Name])
 		}
 		p.plan.Refused = append(p.plan.Refused, s)

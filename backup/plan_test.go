@@ -254,6 +254,26 @@ func TestPlanSkipsWhatDidNotExist(t *testing.T) {
 	assert.Error(t, h.Plan(Target{Time: at("01:00")}).Err(), "an item that failed existed")
 }
 
+func TestPlanLeavesOutWhatIsRestoredByName(t *testing.T) {
+	t.Parallel()
+	system := fullOf("master", "", "", "01:00")
+	system.ByName = true
+	h := History{taken("1", Full, fullOf("db", "", "", "01:00"), system), taken("2", Full, fullOf("db", "", "", "02:00"))}
+	for _, target := range []Target{{}, {Time: at("01:00")}, {ID: "1"}} {
+		p := h.Plan(target)
+		require.NoError(t, p.Err())
+		require.Len(t, p.Steps, 1)
+		assert.Equal(t, "db", p.Steps[0].Item.Name)
+		require.Len(t, p.Skipped, 1)
+		assert.Equal(t, Refusal{"master", CauseByName, "it is restored only when it is selected by its name"}, p.Skipped[0])
+	}
+	assert.Equal(t, "1/master", stepsOf(h.Plan(Target{Select: only("master")})))
+	alone := History{taken("1", Full, system)}.Plan(Target{})
+	require.ErrorIs(t, alone.Err(), ErrRefused, "nothing remains")
+	assert.Equal(t, CauseByName, alone.Refused[0].Cause)
+	assert.NotEmpty(t, h.Coverage("master").Spans, "its times are told all the same")
+}
+
 func TestCoverageNamesGaps(t *testing.T) {
 	t.Parallel()
 	h := with(without(oneDay(), "3"), func(h History) { h[4].Damaged = "torn" })
@@ -400,4 +420,19 @@ func roundTrip(t *testing.T, v any) {
 	default:
 		t.Fatalf("no round trip for %T", v)
 	}
+}
+
+func TestPlanKnowsWhatARunLeftOut(t *testing.T) {
+	t.Parallel()
+	h := History{
+		taken("1", Full, fullOf("db", "", "", "01:00"), fullOf("other", "", "", "01:00"), fullOf("dropped", "", "", "01:00")),
+		taken("2", Full, fullOf("db", "", "", "02:00")), // of this item only
+	}
+	h[1].Untaken = []string{"other"}
+	p := h.Plan(Target{})
+	require.NoError(t, p.Err())
+	assert.Equal(t, "2/db 1/other", stepsOf(p), "what was left out exists all the same")
+	require.Len(t, p.Skipped, 1)
+	assert.Equal(t, "dropped", p.Skipped[0].Name)
+	assert.Equal(t, []string{"other"}, h.others([]Item{{Name: "db"}}))
 }

@@ -73,7 +73,9 @@ func (s *session) salvage(ctx context.Context, l *leftover, why error) (*Manifes
 		return nil, fmt.Errorf("%w, and the source finds nothing in it worth keeping", why)
 	}
 	if err == nil {
-		st.result, err = st.decide(d, got)
+		if st.result, err = st.decide(d, got); err == nil {
+			st.result.Untaken = s.history.others(st.result.Items)
+		}
 	}
 	if err == nil {
 		err = st.adopt()
@@ -85,6 +87,24 @@ func (s *session) salvage(ctx context.Context, l *leftover, why error) (*Manifes
 		return nil, fmt.Errorf("salvage run %s, whose stage is kept: %w", l.run.ID, err)
 	}
 	return s.finish(ctx, l, st, true)
+}
+
+// others are the items that existed when the history ended and are not among items. A run that died may have meant to take them.
+func (h History) others(items []Item) (names []string) {
+	gone := map[string]bool{}
+	for _, it := range items {
+		gone[it.Name] = true
+	}
+	for _, r := range h.Plan(Target{}).Skipped {
+		gone[r.Name] = gone[r.Name] || r.Cause == CauseAbsent
+	}
+	for name := range h.Anchors() {
+		if !gone[name] {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // postponed returns the reason why the question must be asked again by a later run.

@@ -45,7 +45,7 @@ func (s *session) header(r *run, res resultRecord, kept []*artifact) *Manifest {
 	d := s.p.cfg.Source.Describe()
 	m := &Manifest{Format: FormatVersion, ID: r.id, Job: s.p.cfg.Job, Application: d.Application, Instance: d.Instance, Kind: r.kind, Options: r.options,
 		Started: r.started.UTC(), Items: res.Items, PartSize: int64(r.partSize), Suffix: s.p.vault.suffix,
-		Fence: s.lease.fence(), Resumed: r.resumed, Meta: res.Meta, Warnings: res.Warnings}
+		Fence: s.lease.fence(), Untaken: res.Untaken, Resumed: r.resumed, Meta: res.Meta, Warnings: res.Warnings}
 	if s.p.cfg.Prove.Mode == ProveAll {
 		m.Proof = ProofBytes
 	}

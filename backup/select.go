@@ -186,10 +186,20 @@ func (l listedRuns) absent(ix *chainIndex, ci *chainItem) string {
 	switch {
 	case last < 0:
 		return fmt.Sprintf("backup %s is the first that lists it", ix.backups[ci.seen[0]].ID)
-	case ci.seen[last] < l.full:
+	case ci.seen[last] < l.full && !l.untaken(ix, ci.name):
 		return fmt.Sprintf("full run %s no longer lists it; backup %s was the last", ix.backups[l.full].ID, ix.backups[ci.seen[last]].ID)
 	}
 	return ""
+}
+
+// untaken reports whether a run from the newest full run on knew the item without taking it.
+func (l listedRuns) untaken(ix *chainIndex, name string) bool {
+	for i, b := range ix.backups[l.full:] {
+		if l.in(l.full+i) && slices.Contains(b.Untaken, name) {
+			return true
+		}
+	}
+	return false
 }
 
 // dated is when a run knew what exists: the earliest of its states by the application's clock, else its start by ours.

@@ -67,6 +67,9 @@ type Link struct {
 // Result is what a Source took.
 type Result struct {
 	Items []Item
+	// Untaken names items that exist and have no place in Items: left out by an option, or left to another machine. An item that a full run neither lists
+	// nor names here counts as gone, and a restore of everything to a later time leaves it out.
+	Untaken []string
 	// Meta is shown with the backup: version, edition, flavour. Never secrets.
 	Meta map[string]string
 	// Warnings are sentences the operator should read.

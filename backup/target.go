@@ -34,7 +34,7 @@ type RestorePlan struct {
 	Steps  []PlanStep `json:"steps"`
 	// Refused says what cannot be restored and why. A plan with refusals is not executed; see Err.
 	Refused []Refusal `json:"refused,omitempty"`
-	// Skipped are items that a restore of everything leaves out because they did not exist at the target, with how that is known.
+	// Skipped are items that a restore of everything leaves out, because they did not exist at the target, with how that is known, or because of Item.ByName.
 	// They are no refusals. A plan with a selection skips nothing.
 	Skipped []Refusal `json:"skipped,omitempty"`
 	// Notes are sentences about choices that were made, for people.
@@ -72,6 +72,8 @@ const (
 	CauseAmbiguous Cause = "ambiguous"
 	// CauseAbsent: it did not exist at the target, or not in the backup asked for.
 	CauseAbsent Cause = "absent"
+	// CauseByName: a restore of everything leaves it out.
+	CauseByName Cause = "by name"
 	// CauseFailed: the item failed in the backup asked for, or in all of them.
 	CauseFailed Cause = "failed"
 	// CauseNoFull: nothing is left to start from.

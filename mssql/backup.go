@@ -26,15 +26,21 @@ const maxSteps = 3
 
 // Backup implements backup.Source: one backup of every database of the run, several at a time. A database that fails is an item with an error, and the others go
 // on. What a database gets may be more than was asked for; its item says why.
-func (s *Source) Backup(ctx context.Context, req backup.Request, st *backup.Stage) (backup.Result, error) {
+func (s *Source) Backup(ctx context.Context, req backup.Request, st *backup.Stage) (res backup.Result, err error) {
 	a, err := s.asked(req)
 	if err != nil {
 		return backup.Result{}, err
 	}
-	dest, err := s.newDestination(st)
+	dest, err := s.newDestination(ctx, req, st)
 	if err != nil {
 		return backup.Result{}, err
 	}
+	defer func() {
+		if cerr := dest.close(ctx); cerr != nil { // no reason to lose good backups
+			req.Log.Warn("something of the run stays behind", "err", cerr)
+			res.Warnings = append(res.Warnings, cerr.Error())
+		}
+	}()
 	c, err := s.open(ctx)
 	if err != nil {
 		return backup.Result{}, err
@@ -45,13 +51,20 @@ func (s *Source) Backup(ctx context.Context, req backup.Request, st *backup.Stag
 		return backup.Result{}, s.fail(ctx, "look at", "", err)
 	}
 	r := &run{s: s, ask: a, req: req, st: st, dest: dest, server: w.server}
+	if st.Streaming() && s.opt.VerifyOnly == VerifyAlways {
+		r.warn("streamed backups cannot be read back by the server before they are kept: verify the backup by the job")
+	}
 	items, err := r.all(ctx, w)
 	if err != nil {
 		return backup.Result{}, s.fail(ctx, "back up", "", err)
 	}
 	r.warnOfKeys(ctx, c)
 	slices.Sort(r.warnings)
-	return backup.Result{Items: items, Meta: r.meta(w), Warnings: r.warnings}, nil
+	out := backup.Result{Items: items, Meta: r.meta(w), Warnings: r.warnings}
+	if req.Kind == backup.Full { // only a full run tells what is gone
+		out.Untaken = w.untaken
+	}
+	return out, nil
 }
 
 // run is one call of Backup.
@@ -176,8 +189,14 @@ func (r *run) steps(ctx context.Context, t *task) (backup.Item, error) {
 // take writes one backup, reads its header and keeps it. A choice comes back when something else has to be taken after it.
 func (r *run) take(ctx context.Context, c *session, t *task) (it backup.Item, again *choice, err error) {
 	ch, f := t.choice, *t.facts
-	stripes := r.s.opt.Stripes
-	bytes := c.size(ctx, f, ch.kind, r.s.compresses(r.server))
+	bytes := c.size(ctx, f, ch.kind, false)
+	stripes, err := r.dest.stripes(r.s.opt.Stripes, bytes)
+	if err != nil {
+		return it, nil, err
+	}
+	if r.s.compresses(r.server) {
+		bytes = packed(bytes)
+	}
 	room, err := r.dest.open(ctx, artifacts(f.name, ch, stripes), bytes/int64(stripes)+1)
 	if err != nil {
 		if errors.Is(err, backup.ErrStageFull) {
@@ -209,13 +228,13 @@ func (r *run) take(ctx context.Context, c *session, t *task) (it backup.Item, ag
 	if next, ok := r.mend(t, err); ok {
 		return it, next, nil
 	} else if err != nil {
-		return it, nil, err
+		return it, nil, errors.Join(room.failure(), err)
 	}
 	after, err := c.now(ctx)
 	if err != nil {
 		return it, nil, err
 	}
-	set, err := r.read(ctx, c, f, ch, room.devices())
+	set, err := r.read(ctx, c, f, ch, room)
 	if err != nil {
 		return it, nil, err
 	}
@@ -227,7 +246,7 @@ func (r *run) take(ctx context.Context, c *session, t *task) (it backup.Item, ag
 	if other && ch.kind != backup.Log {
 		return it, &next, nil
 	}
-	if err := r.verify(ctx, c, room.devices(), set); err != nil {
+	if err := r.verify(ctx, c, room, set); err != nil {
 		return it, nil, err
 	}
 	names := artifacts(f.name, ch, stripes)
@@ -331,14 +350,15 @@ func (r *run) options(f facts, ch choice) backupOptions {
 	if f.encrypted && o.maxTransferSize == 0 && o.compression == "COMPRESSION" && r.server.tdeNeedsTransfer() {
 		o.maxTransferSize = defaultTDETransfer
 	}
+	r.dest.tune(&o)
 	return o
 }
 
-// read reads the header of what was just written, and refuses what is not what was asked for.
-func (r *run) read(ctx context.Context, c *session, f facts, ch choice, from []device) (chain.Set, error) {
-	sets, err := c.headers(ctx, from)
+// read takes the facts of what was just written, and refuses what is not what was asked for.
+func (r *run) read(ctx context.Context, c *session, f facts, ch choice, from target) (chain.Set, error) {
+	sets, err := from.sets(ctx, c, f)
 	if err != nil {
-		return chain.Set{}, fmt.Errorf("read back the header: %w", err)
+		return chain.Set{}, err
 	}
 	if len(sets) != 1 {
 		return chain.Set{}, fmt.Errorf("the file holds %d backups, not the one that was taken: another program writes to it", len(sets))
@@ -349,13 +369,13 @@ func (r *run) read(ctx context.Context, c *session, f facts, ch choice, from []d
 	return sets[0], nil
 }
 
-// verify reads back what was written where Options says so.
-func (r *run) verify(ctx context.Context, c *session, from []device, set chain.Set) error {
+// verify reads back what was written where Options says so and the server can.
+func (r *run) verify(ctx context.Context, c *session, from target, set chain.Set) error {
 	opaque := set.Compressed || set.KeyAlgorithm != "" || !set.Checksums
-	if r.s.opt.VerifyOnly == VerifyNever || r.s.opt.VerifyOnly == VerifyAuto && !opaque {
+	if r.s.opt.VerifyOnly == VerifyNever || r.s.opt.VerifyOnly == VerifyAuto && !opaque || !from.readable() {
 		return nil
 	}
-	return c.run(ctx, verifyStatement(from, set.Position, set.Checksums), func(int) { r.st.Moved() })
+	return c.run(ctx, verifyStatement(from.devices(), set.Position, set.Checksums), func(int) { r.st.Moved() })
 }
 
 // bringBack recovers a database whose tail was taken but not kept, so that it is as it was found. Its own log still holds everything.

@@ -16,7 +16,7 @@ import (
 )
 
 // Check implements backup.Checker. It takes one small copy-only backup, of the database model, into dir as the server names it, reads it as this process names it, and removes
-// it; nothing else is written, and no chain changes.
+// it; nothing else is written, and no chain changes. A job without dir has the backup sent to the endpoint instead, where one is configured.
 func (s *Source) Check(ctx context.Context, dir backup.StageDir) []backup.Finding {
 	c, err := s.open(ctx)
 	if err != nil {
@@ -33,6 +33,9 @@ func (s *Source) Check(ctx context.Context, dir backup.StageDir) []backup.Findin
 		return append(out, finding("databases can be listed", s.fail(ctx, "list the databases of", "", err)))
 	}
 	out = append(out, s.checkSelection(all), c.checkRights(ctx, s.selected(all)), s.checkCompression(v))
+	if dir.Path == "" && s.opt.Endpoint != nil {
+		return append(out, s.checkEndpoint(ctx, c, v, all))
+	}
 	return append(out, s.checkFile(ctx, c, dir))
 }
 

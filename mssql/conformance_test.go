@@ -13,6 +13,7 @@ import (
 	"github.com/quiesce-go/quiesce/backup"
 	"github.com/quiesce-go/quiesce/backup/backuptest"
 	"github.com/quiesce-go/quiesce/internal/sim/mssqlsim"
+	"github.com/quiesce-go/quiesce/mssql/mtf"
 )
 
 // conformant is a lab for the conformance suite: two databases in the full recovery model, staged where the suite wants it.
@@ -26,8 +27,13 @@ type conformant struct {
 	past   map[string]bool
 }
 
-func newConformant(o Options) (*conformant, error) {
+func newConformant(o Options, change ...func(*mssqlsim.Config)) (*conformant, error) {
 	a := &conformant{lab: &lab{clock: &labClock{at: time.Date(2026, 3, 1, 8, 0, 0, 0, time.FixedZone("", 2*3600))}}, names: []string{"shop", "bank"}, past: map[string]bool{}}
+	a.lab.change = func(c *mssqlsim.Config) {
+		for _, f := range change {
+			f(c)
+		}
+	}
 	// The server sees the folders of this machine under their own names.
 	if err := a.start(map[string]string{os.TempDir(): os.TempDir()}); err != nil {
 		return nil, err
@@ -61,7 +67,9 @@ func (a *conformant) Source() backup.Source {
 
 func (a *conformant) remember(ctx context.Context) error {
 	fp, err := a.Fingerprint(ctx)
-	a.past[fp] = true
+	for part := range strings.SplitSeq(fp, ";") {
+		a.past[part] = true
+	}
 	return err
 }
 
@@ -131,12 +139,40 @@ func (a *conformant) Quiesced(ctx context.Context) error {
 
 func (a *conformant) Now(context.Context) (time.Time, error) { return a.clock.now(), nil }
 
+func (a *conformant) Positions(context.Context) (map[string]backup.Position, error) {
+	out := map[string]backup.Position{}
+	for _, name := range a.names {
+		next, err := a.sim.Next(name)
+		if err != nil {
+			return nil, err
+		}
+		lsn, err := mtf.ParseLSN(next.String())
+		if err != nil {
+			return nil, err
+		}
+		out[name] = positionOf(lsn)
+	}
+	return out, nil
+}
+
+// AtTruncation tells when BACKUP LOG has given the log up.
+func (a *conformant) AtTruncation(fn func()) {
+	a.heard.mu.Lock()
+	defer a.heard.mu.Unlock()
+	a.heard.truncated = fn
+}
+
 func (a *conformant) Secret() string { return labSecret }
 
 func (a *conformant) Committed(_ context.Context, fp string) (bool, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.past[fp], nil
+	for part := range strings.SplitSeq(fp, ";") { // each database is consistent in itself, as at a moment of its own
+		if !a.past[part] {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 func (a *conformant) AddItem(context.Context) (string, error) {
@@ -163,7 +199,33 @@ func TestConformance(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			if testing.Short() && o.Compression != CompressionOff {
+				t.Skip("the simulator's compression takes minutes under the race detector")
+			}
 			backuptest.TestSource(t, func() (backuptest.Application, error) { return newConformant(o) })
 		})
 	}
+}
+
+// FailItem makes the server refuse backups of one database.
+func (a *conformant) FailItem(context.Context) (string, func(context.Context) error, error) {
+	a.heard.refuseNow(func(q string) bool {
+		return strings.HasPrefix(q, "BACKUP") && strings.Contains(q, " ["+a.names[0]+"] ")
+	})
+	return a.names[0], func(context.Context) error { a.heard.refuseNow(nil); return nil }, nil
+}
+
+// OpenForeign opens a session of somebody else.
+func (a *conformant) OpenForeign(ctx context.Context) (alive, end func(context.Context) error, err error) {
+	src, err := a.source()
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := src.open(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	alive = func(ctx context.Context) error { _, err := c.now(ctx); return err }
+	end = func(context.Context) error { c.close(); return src.Close() }
+	return alive, end, nil
 }

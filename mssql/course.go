@@ -28,7 +28,6 @@ type course struct {
 	replace bool          // and gives way
 	done    int           // links that an interrupted restore has applied
 	moves   []move
-	skipped string // why it is left out of a restore of everything
 }
 
 // link is one backup to apply.
@@ -124,10 +123,7 @@ func (t *course) apply(i int, devices []device) statement {
 	if l.set.Type == mtf.Log {
 		what = "LOG"
 	}
-	var with []string
-	if len(devices) > 0 && !devices[0].URL {
-		with = append(with, fmt.Sprintf("FILE = %d", max(1, l.set.Position)))
-	}
+	with := filePosition(devices, max(1, l.set.Position))
 	if !isMaster(t.name) {
 		with = append(with, "NORECOVERY")
 	}
@@ -137,7 +133,7 @@ func (t *course) apply(i int, devices []device) statement {
 	if l.set.Checksums {
 		with = append(with, "CHECKSUM")
 	}
-	if n := t.transferSize(l.set); n > 0 {
+	if n := t.transferSize(l.set); n > 0 && !remote(devices) { // from a URL the size is that of the backup
 		with = append(with, fmt.Sprintf("MAXTRANSFERSIZE = %d", n))
 	}
 	with = append(with, "STATS = 5")

@@ -38,6 +38,52 @@
 //
 // copy_only=true, tail=norecovery|no_truncate|continue_after_error (with the kind log and the databases named), databases=patterns separated by commas.
 //
+// # A restore
+//
+//	take the steps of the plan by database; check their headers: family, fork, base, LSNs without a gap, all stripes
+//	ask the server: databases, files, version, certificates, room; refuse what would fail before anything is touched
+//	for several databases at a time:
+//	    bring the files of the first step to the stage; then SINGLE_USER WITH ROLLBACK IMMEDIATE, when one is to be overwritten
+//	    RESTORE DATABASE or LOG ... WITH NORECOVERY, step by step, while the files of the next one come; drop each when it was used
+//	    RESTORE DATABASE ... WITH RECOVERY (or STANDBY, or neither), MULTI_USER; see that it is online
+//
+// A database in place keeps the paths of its files. Under another name, or where another database has the path, files go to data_dir and log_dir, or to the server's
+// directories for new databases, under names made of the database's.
+//
+// What was interrupted is left RESTORING. The same restore without overwriting goes on where the server stands, when the full it began with is that of the plan; with overwriting it
+// begins anew. A time is cut to the 1/300 s in which SQL Server dates commits, and given in the server's local time; where the clock was changed inside the log, it is refused.
+// Places in the log are "lsn:N", "mark:NAME" and "before-mark:NAME".
+//
+// A plan of everything leaves master, model and msdb out and says so, at any time; a rehearsal too. By name, msdb and model restore to the build they are of, with overwriting and after the Agent was stopped;
+// master restores on a server in single-user mode only, which then ends itself.
+//
+// Script writes the same statements for sqlcmd, and WriteScript those of a plan that package chain made from files alone. Verify reads plain files by itself and asks the server about compressed and encrypted ones. Rehearse restores on
+// another server, runs DBCC CHECKDB and drops.
+//
+// Options: recovery=recovery|norecovery|standby, standby_file, data_dir, log_dir, move:LOGICAL=PATH, stop_at_mark, stop_before_mark, stop_before_lsn (these three with a target of
+// the latest state), restricted_user, keep_replication, keep_cdc (true), broker=enable|new|error; files (of a script: the folder with the fetched files), same_instance=true (of a rehearsal).
+//
+// # Without a stage
+//
+// SQL Server 2022 and later, not Express, back up to and restore from S3. With Options.Endpoint and no Stager, each run serves a bucket of its own over https (package
+// s3endpoint), creates the credential for it, and has the server write to URLs there; what comes goes straight on to the target. Restores, rehearsals and the verification of
+// compressed backups read from it in the same way. To set it up:
+//
+//	make a certificate for the name under which the server reaches this machine (s3endpoint.NewCertificate), and keep certificate and key
+//	have the server trust it: on Linux a file in /var/opt/mssql/security/ca-certificates and a restart of the service, on Windows the trusted roots of the local machine
+//	let the server connect to Addr, GRANT ALTER ANY CREDENTIAL to the login, and ask Check: it sends a small backup and says what is wrong
+//
+// What was sent cannot be read back by the server, so there is no RESTORE VERIFYONLY, and the facts of a backup are those of its record in msdb. Plain backups are
+// walked and their checksums compared as they pass, before the server hears that they are complete, and what they say of themselves must be what msdb says. Of compressed ones nothing is known before the job verifies
+// them. Backups too large for one URL are spread over more of them than Stripes says; MaxTransferSize does not hold for them.
+//
+// BACKUP LOG truncates the log once the pipeline has accepted all of it: a target that fails before that fails the statement, and the log stays. Accepted is not offsite. The last parts may
+// still be in memory, and nothing counts before the manifest: when the process dies or the target fails in between, or the connection breaks before the statement's result is known, the log is lost that the run took, and there is no
+// stage to complete the run from. The next run sees the gap and takes a differential or a full, so that later times can be restored; those between cannot. Where that is too much, give logs a job with a stage.
+//
+// The credential has a random secret, is good for that bucket only, and is dropped at the end of the run on every path. When the process is killed, the job's next run drops it, knowing it by
+// its name and by a lock that nobody holds.
+//
 // # What is guaranteed
 //
 // What is recorded as a link continues the chain by the header of the file itself, not by what was decided before it was written. Windows are dated by the
@@ -46,6 +92,8 @@
 //
 // When a run fails or is cancelled, the statement is stopped and half-written files are removed, but for logs that may be whole; no backup that failed changes a chain. A tail WITH NORECOVERY that could not be kept is undone: the
 // database is brought online again.
+//
+// A restore leaves no database shut to its users: one that is online after a failure is opened again. None is recovered to another point than the one asked for.
 //
 // # What is not
 //
@@ -57,10 +105,11 @@
 // A restore needs the certificates and keys of encrypted databases and backups. They are named in a warning unless an export is known; they are never part of
 // a backup. Logins, jobs and linked servers are in master and msdb; settings outside the databases, such as startup parameters, are in no backup.
 //
-// The server writes the files by itself, so it needs a folder that both sides see (Stager). Streaming is refused.
+// The server writes the files by itself, so it needs a folder that both sides see (Stager). A job without one is refused, unless Options.Endpoint is set.
 //
 // # Rights
 //
-// sysadmin, or db_backupoperator in every database with CREATE ANY DATABASE for reading headers, VIEW SERVER STATE for sizes and VIEW ANY DEFINITION for the state of the chains. Written for
+// sysadmin, or db_backupoperator in every database with CREATE ANY DATABASE for reading headers, VIEW SERVER STATE for sizes and VIEW ANY DEFINITION for the state of the chains; for an endpoint ALTER ANY CREDENTIAL, and
+// what everybody has by default, reading the history in msdb. Written for
 // SQL Server 2008 and later; Azure SQL Database has no BACKUP.
 package mssql

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -31,6 +32,8 @@ const (
 	errNoServerRight = 300
 	errSyntax        = 102
 	errNoFunction    = 195
+	errNoAlter       = 15247
+	errNoCredential  = 15151 // it does not exist, or may not be touched
 )
 
 // refusal is what the server said when it gave a statement up: the cause comes first, "terminating abnormally" last.
@@ -148,6 +151,9 @@ func (s *Source) fail(ctx context.Context, op, object string, err error) error {
 
 // advice says what an operator can do about err, or nothing.
 func advice(err error) string {
+	if text := adviceForEndpoint(err); text != "" {
+		return text
+	}
 	if text := adviceFor(number(err)); text != "" {
 		return text
 	}
@@ -156,6 +162,39 @@ func advice(err error) string {
 		return ""
 	case lost(err):
 		return "the server is not reachable or broke the connection: check that it runs, its address, that TCP/IP is enabled, and its error log"
+	}
+	return ""
+}
+
+// systemError finds the number of the operating system's error in what the server says of a device, in whatever language: "... error 12175(...)".
+var systemError = regexp.MustCompile(`\b(\d+)\(`)
+
+// adviceForEndpoint is for messages about devices at an endpoint.
+func adviceForEndpoint(err error) string {
+	var r *refusal
+	if !errors.As(err, &r) {
+		return ""
+	}
+	for _, e := range r.all {
+		_, rest, ours := strings.Cut(e.Message, "s3://")
+		if !ours {
+			continue
+		}
+		found := systemError.FindStringSubmatch(rest)
+		if found == nil {
+			continue
+		}
+		switch found[1] {
+		case "12175":
+			return "the server does not trust the endpoint's certificate: on Linux put it into /var/opt/mssql/security/ca-certificates and restart the service, " +
+				"on Windows import it into the trusted roots of the local machine; it must be made out to the endpoint's host"
+		case "5":
+			return "the clocks of the server and of this machine differ by more than 15 minutes, or the credential was changed: set the clocks"
+		case "50":
+			return "the server found no credential for the endpoint, or got no such bucket there: see the log of this process for the request it refused, and whether something else " +
+				"answers at the endpoint's host and port"
+		}
+		return "the server cannot reach the endpoint: check from the server that its host and port can be connected to, and the log of this process"
 	}
 	return ""
 }
@@ -197,6 +236,8 @@ func adviceFor(n int32) string {
 		return "the certificate or key that the backup needs is not in master of this server: CREATE CERTIFICATE ... FROM FILE there first"
 	case errPermission, 916, errNoRight, errNoServerRight, 297, 371, 3110:
 		return "the login may not do this: a backup needs sysadmin, or db_backupoperator in every database with VIEW SERVER STATE and VIEW ANY DEFINITION; a restore needs dbcreator"
+	case errNoAlter:
+		return "the login may not create and drop the credential of the endpoint: GRANT ALTER ANY CREDENTIAL to it"
 	case 18456:
 		return "user name or password do not match: try the same values with sqlcmd"
 	case 4060, 911:

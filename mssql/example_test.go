@@ -2,9 +2,11 @@ package mssql_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/quiesce-go/quiesce/backup"
@@ -12,6 +14,7 @@ import (
 	"github.com/quiesce-go/quiesce/internal/sim/mssqlsim"
 	"github.com/quiesce-go/quiesce/internal/sim/mssqlsim/tds"
 	"github.com/quiesce-go/quiesce/mssql"
+	"github.com/quiesce-go/quiesce/mssql/s3endpoint"
 )
 
 // A full of a database and a log after it, from a simulated server. The stage is one folder that the server knows as S:\stage.
@@ -88,4 +91,34 @@ func simulate(ctx context.Context, stage string) (address string, sales func(tex
 	}
 	go func() { _ = server.Serve(ctx, l) }()
 	return l.Addr().String(), func(text string) error { return instance.Insert("sales", text) }, nil
+}
+
+// A job without a stage, on SQL Server 2022: this process is the S3 store that the server backs up to. The certificate is made once, and given to the server to trust.
+func ExampleEndpointOptions() {
+	dir, err := os.MkdirTemp("", "example")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	certificate, key, err := s3endpoint.NewCertificate(time.Now(), 5*365*24*time.Hour, "backup1.example.com")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	crt, pem := filepath.Join(dir, "endpoint.crt"), filepath.Join(dir, "endpoint.key")
+	if err := errors.Join(os.WriteFile(crt, certificate, 0o644), os.WriteFile(pem, key, 0o600)); err != nil {
+		fmt.Println(err)
+		return
+	}
+	src, err := mssql.New("sqlserver://backup:secret@db1:1433?encrypt=true", &mssql.Options{
+		Endpoint: &mssql.EndpointOptions{Addr: "0.0.0.0:9443", Host: "backup1.example.com", CertificateFile: crt, KeyFile: pem},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = src.Close() }()
+	fmt.Println(src)
+	// Output: mssql db1:1433
 }

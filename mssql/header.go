@@ -69,7 +69,7 @@ func labelOnly(d device) string  { return "RESTORE LABELONLY FROM " + d.String()
 func headerOnly(d device) string { return "RESTORE HEADERONLY FROM " + d.String() }
 
 func fileListOnly(d device, position int) string {
-	return "RESTORE FILELISTONLY FROM " + d.String() + clauses([]string{fmt.Sprintf("FILE = %d", position)})
+	return "RESTORE FILELISTONLY FROM " + d.String() + clauses(filePosition([]device{d}, position))
 }
 
 // readFiles adds the files of the database, and the certificate under which its pages are encrypted.

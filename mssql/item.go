@@ -19,7 +19,7 @@ func newItem(set chain.Set) (backup.Item, error) {
 	}
 	it := backup.Item{
 		Name: set.Database, Kind: set.Type.Kind(), Stream: streamOf(set.FamilyGUID, set.Fork), End: positionOf(set.LastLSN), CopyOnly: set.CopyOnly && set.Type == mtf.Database,
-		Checkpoint: checkpoint,
+		Checkpoint: checkpoint, ByName: systemDatabase(set.Database),
 	}
 	if set.Type == mtf.Log {
 		it.Begin = positionOf(set.FirstLSN)

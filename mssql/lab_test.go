@@ -34,7 +34,9 @@ type lab struct {
 	sink   *backuptest.MemSink
 	events func(backup.Event)
 	opt    Options
+	name   string // of the server; LAB when empty
 	pace   func(ctx context.Context, database string, percent int) error
+	change func(*mssqlsim.Config) // before the server starts
 }
 
 // labClock is the server's clock: a second later at every look, in a zone of its own.
@@ -60,19 +62,26 @@ type recorder struct {
 	before func(batch string)      // called before each
 	refuse func(batch string) bool // answers with an error
 	down   bool                    // nobody can connect
+
+	truncated func() // called when the log of a database was given up, before the answer ends
 }
 
 func (r *recorder) Batch(ctx context.Context, s *tds.Session, q tds.Query, a *tds.Answer) error {
 	r.mu.Lock()
 	r.batches = append(r.batches, q.Text)
+	before, refuse, truncated := r.before, r.refuse, r.truncated
 	r.mu.Unlock()
-	if r.before != nil {
-		r.before(q.Text)
+	if before != nil {
+		before(q.Text)
 	}
-	if r.refuse != nil && r.refuse(q.Text) {
+	if refuse != nil && refuse(q.Text) {
 		return tds.Message{Number: 3013, State: 1, Class: 16, Text: "refused by the test"}
 	}
-	return r.Instance.Batch(ctx, s, q, a)
+	err := r.Instance.Batch(ctx, s, q, a)
+	if truncated != nil && err == nil && strings.HasPrefix(q.Text, "BACKUP LOG") && !strings.Contains(q.Text, "COPY_ONLY") {
+		truncated()
+	}
+	return err
 }
 
 // changes returns, and forgets, the batches that change something.
@@ -88,7 +97,14 @@ func (r *recorder) changes() (out []string) {
 	return out
 }
 
-// DialContext connects the driver without a port.
+// refuseNow sets what is refused from now on.
+func (r *recorder) refuseNow(refuse func(batch string) bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.refuse = refuse
+}
+
+// dial connects the driver without a port.
 func (r *recorder) dial(server *tds.Server) net.Conn {
 	client, other := net.Pipe()
 	r.mu.Lock()
@@ -130,14 +146,20 @@ func newLab(t testing.TB, o *Options) *lab {
 func (l *lab) sinkFolders() map[string]string { return map[string]string{labFolder: l.local} }
 
 func (l *lab) start(folders map[string]string) (err error) {
-	l.sim, err = mssqlsim.New(mssqlsim.Config{Name: "LAB", Now: l.clock.now, Media: mssqlsim.NewFileMedia(folders, nil),
+	if l.name == "" {
+		l.name = "LAB"
+	}
+	c := mssqlsim.Config{Name: l.name, Now: l.clock.now, Media: mssqlsim.NewFileMedia(folders, nil),
 		Pace: func(ctx context.Context, database string, percent int) error {
 			if l.pace != nil {
 				return l.pace(ctx, database, percent)
 			}
 			return nil
-		}})
-	if err != nil {
+		}}
+	if l.change != nil {
+		l.change(&c)
+	}
+	if l.sim, err = mssqlsim.New(c); err != nil {
 		return err
 	}
 	l.heard = &recorder{Instance: l.sim}

@@ -26,7 +26,7 @@ type Options struct {
 	// MaxTransferSize is the server's unit of reading and writing in bytes: a multiple of 64 KiB up to 4 MiB. Default: the server's choice; 128 KiB for a compressed
 	// backup of a database with transparent encryption on 2016 to 2019, which would not compress otherwise.
 	MaxTransferSize int
-	// BufferCount is how many such buffers the server takes; it allocates BufferCount times MaxTransferSize. Default: the server's choice.
+	// BufferCount is how many such buffers the server takes; it allocates BufferCount times MaxTransferSize, or times the endpoint's TransferSize for streams. Default: the server's choice.
 	BufferCount int
 	// BlockSize is the physical block size in bytes, a power of two from 512 to 65536. Default: the server's choice, which fits the disk.
 	BlockSize int
@@ -37,11 +37,14 @@ type Options struct {
 	// KnownCertificates are the thumbprints (hex) of certificates and keys whose export is kept somewhere safe. A run warns of every other certificate that a restore
 	// would need.
 	KnownCertificates []string
-	// VerifyOnly says when RESTORE VERIFYONLY reads back what was written, before it is kept. Default VerifyAuto.
+	// VerifyOnly says when RESTORE VERIFYONLY reads back what was written, before it is kept. Default VerifyAuto. It cannot be done of what was streamed; a
+	// warning says so for VerifyAlways.
 	VerifyOnly VerifyMode
 	// SkipSimple leaves databases that cannot have log backups (SIMPLE recovery model, master) out of log runs. By default they get a
 	// differential, or a full where that is not possible, so that the schedule of the logs holds for them too.
 	SkipSimple bool
+	// Endpoint lets a job without a stage back up and restore, by streaming; see EndpointOptions. Nil, the default, does not. MaxTransferSize is then for files only.
+	Endpoint *EndpointOptions
 	// AnyReplica backs up databases of availability groups without asking whether this replica is the preferred one.
 	AnyReplica bool
 	// BusyAttempts is how often a backup is tried when another one of the same database runs, and BusyWait the pause between two. Defaults 5 and 1 minute.
@@ -108,6 +111,9 @@ func (o Options) validate() error {
 	bad(o.BlockSize != 0 && (o.BlockSize < minBlock || o.BlockSize > maxBlock || o.BlockSize&(o.BlockSize-1) != 0),
 		"block size %d: want a power of two from %d to %d", o.BlockSize, minBlock, maxBlock)
 	bad(o.BusyAttempts < 0 || o.BusyWait < 0, "busy attempts and wait: want no negative number")
+	if o.Endpoint != nil {
+		errs = append(errs, o.Endpoint.validate())
+	}
 	switch o.Compression {
 	case "", CompressionAuto, CompressionOn, CompressionOff:
 	default:

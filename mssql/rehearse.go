@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -23,7 +22,7 @@ const (
 // long the restore and the check took by the server's clock.
 //
 // The scratch server must be able to read the job's stage under the same name as the server of s, and have the certificates the backups need. It may be the server
-// of s itself when the option same_instance is "true". The other options are those of Restore, as far as they leave a database online. master is left out of a rehearsal of everything.
+// of s itself when the option same_instance is "true". The other options are those of Restore, as far as they leave a database online.
 //
 // Databases that a dead rehearsal of the same job left there are dropped first: those of its names whose lock nobody holds.
 func (s *Source) Rehearse(ctx context.Context, r backup.RestoreRequest, set *backup.RestoreSet, scratch string) (err error) {
@@ -45,14 +44,9 @@ func (s *Source) Rehearse(ctx context.Context, r backup.RestoreRequest, set *bac
 	if err != nil {
 		return err
 	}
-	if len(r.Target.Select) == 0 {
-		courses = slices.DeleteFunc(courses, func(t *course) bool { return isMaster(t.item) })
-		set.Note("left out", master)
-	}
-	if len(courses) == 0 {
-		return s.fail(ctx, "rehearse", "", fmt.Errorf("%w: master alone cannot be rehearsed", backup.ErrRefused))
-	}
-	reh := &rehearsal{source: s, scratch: other, request: r, set: set, options: o, job: courses[0].links[0].step.Manifest.Job, run: strings.ToLower(rand.Text()[:12])}
+	reh := &rehearsal{source: s, scratch: other, request: r, set: set, options: o, job: courses[0].links[0].step.Manifest.Job, run: strings.ToLower(rand.Text()[:12]),
+		from: newOrigin(other, set, r.Log)}
+	defer reh.from.close(ctx)
 	return reh.all(ctx, courses)
 }
 
@@ -63,6 +57,7 @@ type rehearsal struct {
 	set             *backup.RestoreSet
 	options         restoreOptions
 	job, run        string
+	from            *origin
 }
 
 func (r *rehearsal) all(ctx context.Context, courses []*course) error {
@@ -183,7 +178,7 @@ func (r *rehearsal) database(ctx context.Context, t *course) (err error) {
 		return r.scratch.fail(ctx, "rehearse", t.item, err)
 	}
 	applied := 0
-	if _, err := (&restoring{src: r.scratch, set: r.set, log: r.request.Log}).steps(ctx, c, t, &applied); err != nil {
+	if _, err := (&restoring{src: r.scratch, set: r.set, log: r.request.Log, from: r.from}).steps(ctx, c, t, &applied); err != nil {
 		return r.scratch.fail(ctx, "rehearse", t.item, err)
 	}
 	restored, err := c.now(ctx)

@@ -31,7 +31,7 @@ const (
 // meet others, free space, chains. A database that exists is an error that wraps backup.ErrExists, unless Overwrite is set: then its sessions are
 // thrown out and it is replaced. A database left restoring by an earlier try with the same full is continued without Overwrite, and begun anew with it.
 //
-// A restore of everything leaves master, model and msdb out, with a warning, since every server has its own; by name they are restored under the rules of doc.go.
+// A plan of everything leaves master, model and msdb out, since every server has its own; by name they are restored under the rules of doc.go.
 // When some databases fail, the others are still restored and the error wraps backup.ErrPartial. What failed is left as its error says.
 func (s *Source) Restore(ctx context.Context, r backup.RestoreRequest, set *backup.RestoreSet) error {
 	o, err := parseRestoreOptions(r.Options)
@@ -40,9 +40,6 @@ func (s *Source) Restore(ctx context.Context, r backup.RestoreRequest, set *back
 	}
 	courses, err := s.coursesOf(r, set, o)
 	if err != nil {
-		return err
-	}
-	if courses, err = s.leaveOut(r, set, courses); err != nil {
 		return err
 	}
 	c, err := s.open(ctx)
@@ -59,7 +56,9 @@ func (s *Source) Restore(ctx context.Context, r backup.RestoreRequest, set *back
 	}
 	// From here on the server is changed.
 	set.Expect(len(courses))
-	run := &restoring{src: s, set: set, log: r.Log}
+	run := &restoring{src: s, set: set, log: r.Log, from: newOrigin(s, set, r.Log)}
+	run.from.filesOnly = h.singleUser
+	defer run.from.close(ctx)
 	if h.singleUser {
 		return run.one(ctx, c, courses[0]) // this session is the only one there can be
 	}
@@ -67,36 +66,12 @@ func (s *Source) Restore(ctx context.Context, r backup.RestoreRequest, set *back
 	return run.all(ctx, courses, s.opt.Databases)
 }
 
-// leaveOut takes the system databases out of a restore of everything.
-func (s *Source) leaveOut(r backup.RestoreRequest, set *backup.RestoreSet, courses []*course) ([]*course, error) {
-	if len(r.Target.Select) > 0 {
-		return courses, nil
-	}
-	var names []string
-	rest := slices.DeleteFunc(slices.Clone(courses), func(t *course) bool {
-		if systemDatabase(t.item) {
-			names = append(names, t.item)
-			return true
-		}
-		return false
-	})
-	if len(names) == 0 {
-		return rest, nil
-	}
-	what := fmt.Sprintf("system databases are left out of a restore of everything: %s", strings.Join(names, ", "))
-	advice := "restore logins, jobs and settings by selecting these databases by name, with overwrite; master needs a server in single-user mode"
-	if len(rest) == 0 {
-		return nil, &backup.Error{Op: "restore", App: application, Instance: s.instance, Advice: advice, Err: fmt.Errorf("%w: %s", backup.ErrRefused, what)}
-	}
-	set.Warn(what + "; " + advice)
-	return rest, nil
-}
-
 // restoring is one restore in progress.
 type restoring struct {
-	src *Source
-	set *backup.RestoreSet
-	log *slog.Logger
+	src  *Source
+	set  *backup.RestoreSet
+	log  *slog.Logger
+	from *origin
 }
 
 // all restores some databases at a time. One that fails does not stop the others.
@@ -153,7 +128,7 @@ func (r *restoring) one(ctx context.Context, c *session, t *course) error {
 // steps does the work and reports whether the database was touched.
 func (r *restoring) steps(ctx context.Context, c *session, t *course, begun *int) (touched bool, err error) {
 	*begun = t.done
-	files := newSupply(ctx, r.set, t.links[t.done:])
+	files := newSupply(ctx, r.from, t.links[t.done:])
 	defer files.close()
 	for i := t.done; i < len(t.links); i++ {
 		devices, err := files.next()
@@ -173,7 +148,7 @@ func (r *restoring) steps(ctx context.Context, c *session, t *course, begun *int
 		st := t.apply(i, devices)
 		r.log.Info("restoring", "database", t.name, "step", i+1, "of", len(t.links), "kind", t.links[i].set.Type.Kind(), "id", t.links[i].step.ID)
 		if err := c.run(ctx, st, func(int) { r.set.Moved() }); err != nil {
-			return touched, err
+			return touched, errors.Join(files.failure(), err)
 		}
 		*begun = i + 1
 		if err := files.used(); err != nil {
@@ -341,7 +316,21 @@ func (r *restoring) settle(ctx context.Context, c *session, t *course) (*hostDat
 			continue
 		}
 		defer fresh.close()
+		fresh.outlive(ctx, c.spid)
 		c = fresh
+	}
+}
+
+// outlive waits until a session whose connection broke has ended on the server, which may not have noticed yet and still be at work. Who may not
+// see the sessions of others does not wait.
+func (c *session) outlive(ctx context.Context, spid int) {
+	ctx, cancel := context.WithTimeout(ctx, undoTime/2)
+	defer cancel()
+	for spid != c.spid {
+		rows, err := c.query(ctx, fmt.Sprintf("SELECT session_id FROM sys.dm_exec_sessions WHERE session_id = %d", spid))
+		if err != nil || len(rows) == 0 || pause(ctx, undoPause) != nil {
+			return
+		}
 	}
 }
 

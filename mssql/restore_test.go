@@ -6,6 +6,7 @@ import (
 	"errors"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -195,26 +196,47 @@ func TestOneDatabaseFailsTheOthersAreRestored(t *testing.T) {
 func TestSystemDatabasesAreLeftOutOfEverything(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, nil)
-	var warned []string
-	l.events = func(e backup.Event) {
-		if w, ok := e.(backup.Warning); ok {
-			warned = append(warned, w.Text)
-		}
-	}
 	l.create(t, "shop", "one")
 	l.backup(t, backup.Full)
+	at := l.clock.now()
+	l.insert(t, "shop", "two")
+	l.backup(t, backup.Log)
 	l.sim.DropDatabase("shop")
 	l.heard.changes()
-	require.NoError(t, l.restore(t, backup.Target{}, backup.RestoreOptions{}))
+	everything := backup.Target{Time: at} // which no system database can be brought to, having no log
+	plan, err := l.pipeline(t).Plan(t.Context(), everything)
+	require.NoError(t, err)
+	var skipped []string
+	for _, r := range plan.Skipped {
+		assert.Equal(t, backup.CauseByName, r.Cause)
+		skipped = append(skipped, r.Name)
+	}
+	assert.Equal(t, []string{"master", "model", "msdb"}, skipped)
+	require.NoError(t, l.restore(t, everything, backup.RestoreOptions{}))
 	for _, st := range l.heard.changes() {
 		assert.Contains(t, st, "[shop]")
 	}
-	assert.Contains(t, strings.Join(warned, "\n"), "master, model, msdb")
+	l.holds(t, "shop", "one")
 
-	err := l.restore(t, backup.Target{Select: []backup.Selection{{Name: "master"}}}, backup.RestoreOptions{Overwrite: true})
+	err = l.restore(t, backup.Target{Select: []backup.Selection{{Name: "master"}}}, backup.RestoreOptions{Overwrite: true})
 	require.ErrorIs(t, err, backup.ErrRefused)
 	assert.Contains(t, backup.Hint(err), "-mAPPNAME")
 	require.NoError(t, l.restore(t, backup.Target{Select: []backup.Selection{{Name: "msdb"}}}, backup.RestoreOptions{Overwrite: true}))
+}
+
+func TestAFullOfOneDatabaseDoesNotHideTheOthers(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, nil)
+	l.create(t, "shop", "one")
+	l.create(t, "bank", "one")
+	l.backup(t, backup.Full)
+	_, err := l.pipeline(t).BackupWith(t.Context(), backup.BackupOptions{Kind: backup.Full, Options: map[string]string{"databases": "shop"}})
+	require.NoError(t, err)
+	l.sim.DropDatabase("shop")
+	l.sim.DropDatabase("bank")
+	require.NoError(t, l.restore(t, backup.Target{}, backup.RestoreOptions{}))
+	l.holds(t, "shop", "one")
+	l.holds(t, "bank", "one")
 }
 
 func TestNoRecovery(t *testing.T) {
@@ -305,11 +327,10 @@ func TestAFailureBeforeTheFirstStepLetsUsersIn(t *testing.T) {
 func TestTheConnectionBreaksInMidRestore(t *testing.T) {
 	t.Parallel()
 	l, _ := shopLab(t, nil)
-	l.heard.before = func(q string) {
-		if strings.HasPrefix(q, "RESTORE DATABASE [shop] FROM") && strings.Contains(q, "REPLACE") {
-			l.heard.before = nil
-			l.heard.cut()
-		}
+	var once sync.Once
+	l.pace = func(context.Context, string, int) error {
+		once.Do(l.heard.cut) // the server is at work
+		return nil
 	}
 	err := l.restore(t, backup.Target{}, backup.RestoreOptions{Overwrite: true})
 	require.Error(t, err)

@@ -32,9 +32,6 @@ func (s *Source) Script(ctx context.Context, r backup.RestoreRequest, set *backu
 	if err != nil {
 		return err
 	}
-	if courses, err = s.leaveOut(r, set, courses); err != nil {
-		return err
-	}
 	h, unasked, err := s.fit(ctx, r, courses)
 	if err != nil {
 		return err
@@ -126,6 +123,11 @@ func (s *script) head(t backup.Target, unasked error) {
 	if unasked != nil {
 		s.comment("The server was not asked (%v): it is assumed that none of the databases exists and that files go where they came from.", unasked)
 	}
+	s.variables()
+}
+
+// variables begins the statements.
+func (s *script) variables() {
 	folder := s.folder
 	if folder == "" {
 		folder = `C:\restore`
@@ -146,6 +148,10 @@ func targetText(t backup.Target) string {
 	switch {
 	case t.ID != "":
 		return "the end of backup " + string(t.ID)
+	case t.Position != "" && t.After:
+		return "position " + string(t.Position) + ", included"
+	case t.Position != "":
+		return "just before position " + string(t.Position)
 	case !t.Time.IsZero():
 		return t.Time.Format("2006-01-02 15:04:05.9999999 -07:00")
 	}

@@ -31,10 +31,13 @@ func (c *session) size(ctx context.Context, f facts, kind backup.Kind, compresse
 		}
 	}
 	if compressed {
-		n /= 2
+		return packed(n + minimumBytes)
 	}
 	return n + minimumBytes
 }
+
+// packed is what a size estimated for a plain backup is for a compressed one.
+func packed(bytes int64) int64 { return (bytes-minimumBytes)/2 + minimumBytes }
 
 // sum adds up a column of a view of the database; ok is false where the server lacks the view or the column, or does not grant it.
 func (c *session) sum(ctx context.Context, database, view, column string, unit int64) (n int64, ok bool) {

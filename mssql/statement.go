@@ -47,6 +47,9 @@ func deviceList(devices []device) string {
 	return strings.Join(all, ", ")
 }
 
+// remote reports whether devices are URLs; all of a statement are, or none.
+func remote(devices []device) bool { return len(devices) > 0 && devices[0].URL }
+
 // clauses is a list for WITH; nothing where there are none.
 func clauses(all []string) string {
 	if len(all) == 0 {
@@ -96,7 +99,10 @@ func backupStatement(database string, to []device, o backupOptions) statement {
 		}
 	}
 	add(o.copyOnly, "COPY_ONLY")
-	with = append(with, "FORMAT", "INIT", "SKIP")
+	with = append(with, "FORMAT")
+	if !remote(to) { // FORMAT says it all, and INIT is refused for URLs
+		with = append(with, "INIT", "SKIP")
+	}
 	add(o.noChecksum, "NO_CHECKSUM")
 	add(!o.noChecksum, "CHECKSUM")
 	add(o.compression != "", o.compression)
@@ -116,9 +122,17 @@ func backupStatement(database string, to []device, o backupOptions) statement {
 	return statement{SQL: verb + quoteName(database) + " TO " + deviceList(to) + clauses(with), What: what + " " + strconv.Quote(database) + " to " + to[0].Path}
 }
 
+// filePosition is FILE = n, which is not taken for URLs: these hold one set.
+func filePosition(from []device, position int) []string {
+	if remote(from) {
+		return nil
+	}
+	return []string{"FILE = " + strconv.Itoa(position)}
+}
+
 // verifyStatement is RESTORE VERIFYONLY of the set at position.
 func verifyStatement(from []device, position int, checksum bool) statement {
-	with := []string{"FILE = " + strconv.Itoa(position)}
+	with := filePosition(from, position)
 	if checksum {
 		with = append(with, "CHECKSUM")
 	}

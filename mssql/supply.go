@@ -12,7 +12,7 @@ import (
 // supply brings the files of the links to where the server reads them: those of one link while the one before is restored, and no further ahead, so
 // that the place need hold two links and not the whole chain. It keeps a context, because it lives within one restore.
 type supply struct {
-	set     *backup.RestoreSet
+	from    *origin
 	links   []link
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -26,9 +26,9 @@ type delivery struct {
 }
 
 // newSupply begins to bring the first link. The caller must close it.
-func newSupply(ctx context.Context, set *backup.RestoreSet, links []link) *supply {
+func newSupply(ctx context.Context, from *origin, links []link) *supply {
 	ctx, cancel := context.WithCancel(ctx)
-	s := &supply{set: set, links: links, ctx: ctx, cancel: cancel}
+	s := &supply{from: from, links: links, ctx: ctx, cancel: cancel}
 	s.start()
 	return s
 }
@@ -40,7 +40,7 @@ func (s *supply) start() {
 	l := s.links[s.at]
 	s.pending = make(chan delivery, 1)
 	go func(to chan<- delivery) {
-		devices, err := fetch(s.ctx, s.set, l)
+		devices, err := s.from.bring(s.ctx, l)
 		to <- delivery{devices, err}
 	}(s.pending)
 }
@@ -58,7 +58,10 @@ func (s *supply) next() ([]device, error) {
 }
 
 // used removes the files of the link that next gave last.
-func (s *supply) used() error { return drop(s.set, s.links[s.at-1]) }
+func (s *supply) used() error { return s.from.release(s.links[s.at-1]) }
+
+// failure is why the server could not read the files of the link that next gave last; nil where it failed by itself.
+func (s *supply) failure() error { return s.from.failure(s.links[s.at-1]) }
 
 // close stops what is on its way and waits for its end.
 func (s *supply) close() {

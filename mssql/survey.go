@@ -16,6 +16,8 @@ import (
 type survey struct {
 	server server
 	tasks  []*task // largest first, so that the longest backup does not begin last
+	// untaken are databases of the job that this run was not asked for, or leaves out.
+	untaken []string
 	// missing are databases that were asked for by name and are not there.
 	missing []string
 }
@@ -39,6 +41,9 @@ func (s *Source) survey(ctx context.Context, c *session, a ask, r backup.Request
 	var names []string
 	all, err := c.databases(ctx, v, func(name string) bool {
 		names = append(names, name)
+		if s.filter.takes(name) && !a.only.takes(name) {
+			w.untaken = append(w.untaken, name)
+		}
 		return s.filter.takes(name) && a.only.takes(name)
 	})
 	if err != nil {
@@ -56,8 +61,12 @@ func (s *Source) survey(ctx context.Context, c *session, a ask, r backup.Request
 		if t.choice.reason != "" {
 			t.choice.reason += c.stranger(ctx, t)
 		}
+		if t.choice.skip != "" {
+			w.untaken = append(w.untaken, f.name)
+		}
 		w.tasks = append(w.tasks, t)
 	}
+	slices.Sort(w.untaken)
 	slices.SortFunc(w.tasks, func(x, y *task) int {
 		return cmp.Or(cmp.Compare(y.facts.bytes, x.facts.bytes), cmp.Compare(x.facts.name, y.facts.name))
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 
 	"github.com/quiesce-go/quiesce/backup"
@@ -15,10 +16,10 @@ import (
 // put together, and what the files say of themselves is compared with what was recorded when they were taken.
 //
 // Compressed and encrypted backups are in a format that only a server reads: for these the server of s is asked, by RESTORE VERIFYONLY on files in the
-// job's stage. Without a server or a stage the error does not wrap backup.ErrCorrupt: nothing is known of them then.
+// job's stage, or from its endpoint. Without a server and one of the two the error does not wrap backup.ErrCorrupt: nothing is known of them then.
 func (s *Source) Verify(ctx context.Context, set *backup.RestoreSet) error {
-	v := &verifying{src: s, set: set}
-	defer v.close()
+	v := &verifying{src: s, set: set, from: newOrigin(s, set, slog.New(slog.DiscardHandler))}
+	defer v.close(ctx)
 	var unknown error
 	for _, step := range set.Steps() {
 		err := v.step(ctx, step)
@@ -37,9 +38,13 @@ type verifying struct {
 	src     *Source
 	set     *backup.RestoreSet
 	session *session
+	from    *origin
 }
 
-func (v *verifying) close() { v.session.close() }
+func (v *verifying) close(ctx context.Context) {
+	v.session.close()
+	v.from.close(ctx)
+}
 
 func (v *verifying) step(ctx context.Context, step *backup.RestoreStep) error {
 	want, err := setOf(step.Item)
@@ -154,7 +159,7 @@ func (v *verifying) byServer(ctx context.Context, l link) error {
 		}
 		v.session = c
 	}
-	devices, err := fetch(ctx, v.set, l)
+	devices, err := v.from.bring(ctx, l)
 	if errors.Is(err, backup.ErrNoPath) {
 		return unknown(err, "give the job a stage directory that the server can read")
 	}
@@ -162,7 +167,10 @@ func (v *verifying) byServer(ctx context.Context, l link) error {
 		return err
 	}
 	err = v.ask(ctx, devices, l)
-	return errors.Join(err, drop(v.set, l))
+	if err != nil {
+		err = errors.Join(v.from.failure(l), err)
+	}
+	return errors.Join(err, v.from.release(l))
 }
 
 func (v *verifying) ask(ctx context.Context, devices []device, l link) error {

@@ -91,3 +91,9 @@ type SelfTruncating interface {
 	// AtTruncation makes the application call fn each time it has given up log in this way, if possible before the agent has its answer. Nil ends that.
 	AtTruncation(fn func())
 }
+
+// Staging is an Application whose server writes into the stage as another user, or sees it under another name.
+type Staging interface {
+	// StageIn says how stages are made in dir, a directory of the suite below os.TempDir. It may prepare dir.
+	StageIn(dir string) backup.DirStager
+}

@@ -95,7 +95,7 @@ func checkPasses(ctx context.Context, tr *trial) error {
 	if err != nil {
 		return err
 	}
-	stager := backup.DirStager{Dir: tr.dir}
+	stager := tr.stager()
 	dir, err := stager.Stage(ctx, trialJob, testID(1))
 	if err != nil {
 		return err

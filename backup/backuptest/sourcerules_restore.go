@@ -111,7 +111,7 @@ func repeatedRestore(ctx context.Context, tr *trial) error {
 // verify runs the agent over the whole chain.
 func (tr *trial) verify(ctx context.Context, src backup.Source, sink backup.Sink) error {
 	// The stager gives a verifier that asks its server a place for files.
-	p, err := backup.New(backup.Config{Job: trialJob, Source: src, Sink: sink, PartSize: trialPart, Workers: 2, Stager: backup.DirStager{Dir: tr.dir}})
+	p, err := backup.New(backup.Config{Job: trialJob, Source: src, Sink: sink, PartSize: trialPart, Workers: 2, Stager: tr.stager()})
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/quiesce-go/quiesce/backup"
@@ -116,11 +117,14 @@ func (tr *trial) dieAtTruncation(ctx context.Context) (dead deadLog, err error) 
 	}
 	left := tr.dir + "-left"
 	defer os.RemoveAll(left)
+	var mu sync.Mutex // several items may lose their log at once
 	times, cerr := 0, error(nil)
 	tr.change = func(p *probe) {
 		p.request = func(r backup.Request) backup.Request { dead.id = r.ID; return r }
 	}
 	app.AtTruncation(func() {
+		mu.Lock()
+		defer mu.Unlock()
 		times++
 		cerr = errors.Join(os.RemoveAll(left), os.CopyFS(left, os.DirFS(tr.dir)))
 	})

@@ -51,6 +51,14 @@ func (tr *trial) close() error {
 	return errors.Join(closeApplication(tr.app), os.RemoveAll(tr.dir))
 }
 
+// stager makes the stages, as the application's server needs them.
+func (tr *trial) stager() backup.DirStager {
+	if s, ok := tr.app.(Staging); ok {
+		return s.StageIn(tr.dir)
+	}
+	return backup.DirStager{Dir: tr.dir}
+}
+
 // pipeline makes a pipeline with a new agent, as a new process does.
 func (tr *trial) pipeline() (*backup.Pipeline, error) {
 	tr.probe = &probe{inner: tr.app.Source()}
@@ -68,7 +76,7 @@ func (tr *trial) pipeline() (*backup.Pipeline, error) {
 		Logger:   slog.New(slog.NewTextHandler(&tr.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	if !tr.streaming {
-		cfg.Stager = backup.DirStager{Dir: tr.dir}
+		cfg.Stager = tr.stager()
 	}
 	return backup.New(cfg)
 }

@@ -272,8 +272,13 @@ func (w *killWorld) note(t *testing.T) {
 	}
 }
 
-func (w *killWorld) manifests(t *testing.T) (all []backup.Manifest) {
-	names, err := filepath.Glob(w.path("target", "books", "manifests", "*.json"))
+func (w *killWorld) manifests(t *testing.T) []backup.Manifest {
+	return manifestsAt(t, w.path("target", "books"))
+}
+
+// manifestsAt are those of a job, oldest first.
+func manifestsAt(t *testing.T, job string) (all []backup.Manifest) {
+	names, err := filepath.Glob(filepath.Join(job, "manifests", "*.json"))
 	require.NoError(t, err)
 	for _, name := range names {
 		text, err := os.ReadFile(name)

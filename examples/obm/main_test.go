@@ -35,10 +35,12 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("TZ", "UTC")
 			env.Setenv("HOME", env.WorkDir)
+			env.Values[sqlServers{}] = map[string]*sqlServer{}
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"code": runCode, "await": await, "mariadb": mariadb, "sql": runSQL, "freeport": freePort, "setmatch": setMatch, "expand": expand, "get": get, "hangup": hangUp, "untilfree": untilFree, "spoil": spoil,
+			"sqlserver": startSQLServer, "server": serverDo, "flip": flip,
 		},
 	})
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/quiesce-go/quiesce/agent/config"
@@ -28,6 +27,7 @@ type mssqlSettings struct {
 	KnownCertificates []string         `yaml:"known_certificates,omitempty"`
 	VerifyOnly        string           `yaml:"verify_only,omitempty"`
 	SkipSimple        bool             `yaml:"skip_simple,omitempty"`
+	Endpoint          *mssqlEndpoint   `yaml:"endpoint,omitempty"`
 	AnyReplica        bool             `yaml:"any_replica,omitempty"`
 	BusyAttempts      int              `yaml:"busy_attempts,omitempty"`
 	BusyWait          config.Duration  `yaml:"busy_wait,omitempty"`
@@ -40,20 +40,22 @@ type mssqlEncryption struct {
 	AsymmetricKey string `yaml:"asymmetric_key,omitempty"`
 }
 
+// mssqlEndpoint is where the server sends its backups when the job has no stage.
+type mssqlEndpoint struct {
+	Addr         string      `yaml:"addr,omitempty"`
+	Host         string      `yaml:"host,omitempty"`
+	Certificate  config.Path `yaml:"certificate" config:"required"`
+	Key          config.Path `yaml:"key" config:"required"`
+	TransferSize config.Size `yaml:"transfer_size,omitempty"`
+	Window       config.Size `yaml:"window,omitempty"`
+}
+
 // Defaults implements the defaults that are not zero.
 func (s *mssqlSettings) Defaults() { s.Checksum = true }
 
 // Validate implements the rules of the agent itself, so that they are reported with their line.
 func (s *mssqlSettings) Validate() error {
-	alone, err := mssql.New(s.DSN.Reveal(), nil)
-	if err != nil {
-		return &config.FieldError{Field: "dsn", Err: err}
-	}
-	whole, err := s.source(s.DSN.Reveal())
-	if err != nil {
-		return errors.Join(err, alone.Close())
-	}
-	return errors.Join(alone.Close(), whole.Close())
+	return settled(func() (*mssql.Source, error) { return mssql.New(s.DSN.Reveal(), nil) }, func() (*mssql.Source, error) { return s.source(s.DSN.Reveal()) })
 }
 
 func (s *mssqlSettings) source(dsn string) (*mssql.Source, error) {
@@ -63,6 +65,10 @@ func (s *mssqlSettings) source(dsn string) (*mssql.Source, error) {
 		SkipSimple: s.SkipSimple, AnyReplica: s.AnyReplica, BusyAttempts: s.BusyAttempts, BusyWait: time.Duration(s.BusyWait)}
 	if e := s.Encryption; e != nil {
 		o.Encryption = &mssql.Encryption{Algorithm: e.Algorithm, Certificate: e.Certificate, AsymmetricKey: e.AsymmetricKey}
+	}
+	if e := s.Endpoint; e != nil {
+		o.Endpoint = &mssql.EndpointOptions{Addr: e.Addr, Host: e.Host, CertificateFile: string(e.Certificate), KeyFile: string(e.Key),
+			TransferSize: int(e.TransferSize), Window: int64(e.Window)}
 	}
 	return mssql.New(dsn, o)
 }

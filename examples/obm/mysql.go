@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/quiesce-go/quiesce/agent/config"
@@ -29,15 +28,7 @@ func (s *mysqlSettings) Defaults() { s.Accounts = true }
 
 // Validate implements the rules of the agent itself, so that they are reported with their line.
 func (s *mysqlSettings) Validate() error {
-	alone, err := mysql.New(s.DSN.Reveal(), nil)
-	if err != nil {
-		return &config.FieldError{Field: "dsn", Err: err}
-	}
-	whole, err := s.source(s.DSN.Reveal())
-	if err != nil {
-		return errors.Join(err, alone.Close())
-	}
-	return errors.Join(alone.Close(), whole.Close())
+	return settled(func() (*mysql.Source, error) { return mysql.New(s.DSN.Reveal(), nil) }, func() (*mysql.Source, error) { return s.source(s.DSN.Reveal()) })
 }
 
 func (s *mysqlSettings) source(dsn string) (*mysql.Source, error) {

@@ -4,6 +4,7 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
@@ -327,7 +328,11 @@ func (x *exchange) answer(v any) error {
 // refuse sends err.
 func (x *exchange) refuse(err error) {
 	f := asFault(err)
-	x.e.cfg.Log.Warn("S3 request refused", "request", x.id, "method", x.r.Method, "path", x.r.URL.Path, "query", x.r.URL.RawQuery,
+	level := slog.LevelWarn
+	if f.code == "NoSuchKey" && x.r.Method == http.MethodHead {
+		level = slog.LevelDebug // how a client finds out that there is nothing in its way
+	}
+	x.e.cfg.Log.Log(x.r.Context(), level, "S3 request refused", "request", x.id, "method", x.r.Method, "path", x.r.URL.Path, "query", x.r.URL.RawQuery,
 		"status", f.status, "code", f.code, "err", err)
 	if x.body != nil && x.r.Header.Get("Expect") == "" {
 		// The client hears the answer only when it may send its content to the end. What it sent is nobody's any more.

@@ -51,6 +51,7 @@ func (in *invocation) inspect() *cobra.Command {
 		Short: "say what a file is and whether it is whole",
 		Long: `Recognise files by their content and check them without any server: manifests, listings and parts of backups as they lie at a target,
 and the files of the applications linked into the program. Directories are walked. No configuration is needed.
+Of several backup files of SQL Server it is also told what they are together: which databases, to which times each can be restored, and what is missing.
 With --identity encrypted parts are opened and checked to their end. Damage, and a file that is not recognised, make the exit code 1.`,
 		Example: in.examples("inspect /var/backups/shop/manifests", "inspect --identity key.txt runs/*/entries.jsonl.zst.age", "inspect --json index.json | jq '.[].problems'"),
 		Args:    in.args(cobra.MinimumNArgs(1)),
@@ -67,6 +68,12 @@ With --identity encrypted parts are opened and checked to their end. Damage, and
 					return err
 				}
 			}
+			files := len(all)
+			for _, i := range known {
+				if s, ok := i.(summarizer); ok {
+					all = append(all, s.Summary()...)
+				}
+			}
 			if err := in.print(all, func(w io.Writer) { printInspected(w, all) }); err != nil {
 				return err
 			}
@@ -77,7 +84,7 @@ With --identity encrypted parts are opened and checked to their end. Damage, and
 				}
 			}
 			if bad > 0 {
-				return &backup.Error{Op: "inspect", Err: fmt.Errorf("%d of %d files: %w", bad, len(all), backup.ErrCorrupt),
+				return &backup.Error{Op: "inspect", Err: fmt.Errorf("%d of %d files: %w", bad, files, backup.ErrCorrupt),
 					Advice: "verify reads whole backups; plan finds a way around damaged ones"}
 			}
 			return nil

@@ -8,15 +8,20 @@ import (
 	"strings"
 	"time"
 
+	"github.com/quiesce-go/quiesce/mssql/chain"
 	"github.com/quiesce-go/quiesce/mssql/mtf"
 )
 
 // mssqlMedia is a backup file of SQL Server, whatever its name ends in. It is read to its end, data included.
-type mssqlMedia struct{}
+type mssqlMedia struct {
+	files int
+	// sets are those of the files that are whole.
+	sets []chain.Set
+}
 
-func (mssqlMedia) Type() string { return "SQL Server backup" }
+func (*mssqlMedia) Type() string { return "SQL Server backup" }
 
-func (mssqlMedia) Match(head []byte, _ int64) bool { return mtf.Match(head) }
+func (*mssqlMedia) Match(head []byte, _ int64) bool { return mtf.Match(head) }
 
 // mssqlSet is one backup in such a file, as --json prints it.
 type mssqlSet struct {
@@ -69,9 +74,9 @@ func (s mssqlSet) String() string {
 	return b
 }
 
-func (mssqlMedia) Inspect(ctx context.Context, f *os.File) (Report, error) {
+func (m *mssqlMedia) Inspect(ctx context.Context, f *os.File) (Report, error) {
 	var r Report
-	m, err := mtf.Verify(ctx, f)
+	media, err := mtf.Verify(ctx, f)
 	for _, e := range joined(err) {
 		var c *mtf.CorruptError
 		if !errors.As(e, &c) {
@@ -79,17 +84,21 @@ func (mssqlMedia) Inspect(ctx context.Context, f *os.File) (Report, error) {
 		}
 		r.problem("%v", c)
 	}
-	r.Details = map[string]any{"container": m.Container, "checked": checked(m)}
-	if m.Container == mtf.Wrapped {
+	m.files++
+	if len(r.Problems) == 0 {
+		m.sets = append(m.sets, chain.FromMedia(f.Name(), media, nil)...)
+	}
+	r.Details = map[string]any{"container": media.Container, "checked": checked(media)}
+	if media.Container == mtf.Wrapped {
 		return r, nil
 	}
 	sets := []mssqlSet{}
-	for _, s := range m.Sets {
+	for _, s := range media.Sets {
 		sets = append(sets, mssqlDetails(s))
 	}
-	r.Details["software"], r.Details["sets"], r.Details["media_set"], r.Details["media_password"] = m.Software, sets, m.SetID, m.PasswordProtected
-	if m.Families > 1 {
-		r.Details["stripe"] = fmt.Sprintf("%d of %d: a restore needs all of them", m.Family, m.Families)
+	r.Details["software"], r.Details["sets"], r.Details["media_set"], r.Details["media_password"] = media.Software, sets, media.SetID, media.PasswordProtected
+	if media.Families > 1 {
+		r.Details["stripe"] = fmt.Sprintf("%d of %d: a restore needs all of them", media.Family, media.Families)
 	}
 	return r, nil
 }

@@ -29,7 +29,7 @@ func (in *invocation) inspectors(identityFile string) ([]Inspector, error) {
 			return nil, usage(err)
 		}
 	}
-	own := []Inspector{manifestFile{}, markFile{}, leaseFile{}, sumsFile{}, entriesFile{}, sealedFile{keys}, mysqlIndex{}, mysqlScript{}, mysqlChunk{}, mssqlMedia{},
+	own := []Inspector{manifestFile{}, markFile{}, leaseFile{}, sumsFile{}, entriesFile{}, sealedFile{keys}, mysqlIndex{}, mysqlScript{}, mysqlChunk{}, &mssqlMedia{},
 		oracleFile{blockfile.Data}, oracleFile{blockfile.Redo}, oracleFile{blockfile.Control}}
 	return append(append([]Inspector{}, in.Inspectors...), own...), nil
 }

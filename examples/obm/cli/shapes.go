@@ -65,7 +65,7 @@ type PrintedPlan struct {
 	Target  backup.Target    `json:"target"`
 	Steps   []PlannedStep    `json:"steps"`
 	Refused []backup.Refusal `json:"refused"`
-	// Skipped are items that did not exist at the target; left out when there are none.
+	// Skipped are items that did not exist at the target, or are restored by name only; left out when there are none.
 	Skipped []backup.Refusal `json:"skipped,omitempty"`
 	// Notes are sentences about choices that were made; left out when there are none.
 	Notes []string `json:"notes,omitempty"`

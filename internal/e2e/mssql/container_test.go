@@ -2,8 +2,6 @@ package mssql
 
 import (
 	"context"
-	"database/sql"
-	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -11,16 +9,13 @@ import (
 	"testing"
 	"time"
 
-	_ "github.com/microsoft/go-mssqldb" // the driver sqlserver
 	"github.com/moby/moby/api/types/container"
 	"github.com/stretchr/testify/require"
 	"github.com/testcontainers/testcontainers-go"
 	"github.com/testcontainers/testcontainers-go/wait"
-
-	"github.com/quiesce-go/quiesce/backup"
 )
 
-// images are what the tests of this package run against beside the simulator. The licence of the images has to be accepted by whoever runs them.
+// images are what the tests of this package run against beside the simulator.
 var images = []string{"mcr.microsoft.com/mssql/server:2022-latest", "mcr.microsoft.com/mssql/server:2019-latest"}
 
 const saPassword = "Quiesce-1-test"
@@ -28,21 +23,17 @@ const saPassword = "Quiesce-1-test"
 // stageInContainer is where the container sees the folder that it shares with the test.
 const stageInContainer = "/stage"
 
-// contained is a genuine SQL Server in a container.
-type contained struct {
-	db    *sql.DB
-	dsn   string
-	local string // the shared folder as the test sees it
-}
+// patience bounds pulling and starting one image, so that both end before the ten minutes that go test gives a package.
+const patience = 4 * time.Minute
 
-// startContainer pulls and starts an image. Without a container engine, without a registry, or when the licence was not accepted, the test is skipped with that reason.
-func startContainer(t *testing.T, image string) *contained {
+// startContainer pulls and starts an image. Without a container engine or a registry that answers in time, the test is skipped with that reason.
+func startContainer(t *testing.T, image string) server {
 	t.Helper()
-	if os.Getenv("QUIESCE_MSSQL_ACCEPT_EULA") != "Y" {
-		t.Skipf("%s is not started: set QUIESCE_MSSQL_ACCEPT_EULA=Y to accept its licence", image)
+	if os.Getenv("QUIESCE_MSSQL_ACCEPT_EULA") == "N" {
+		t.Skip("QUIESCE_MSSQL_ACCEPT_EULA=N: the licence of the image is not accepted")
 	}
 	testcontainers.SkipIfProviderIsNotHealthy(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	local := sharedFolder(t)
 	c, err := testcontainers.Run(ctx, image,
@@ -51,17 +42,14 @@ func startContainer(t *testing.T, image string) *contained {
 		testcontainers.WithHostConfigModifier(func(hc *container.HostConfig) { hc.Binds = append(hc.Binds, local+":"+stageInContainer) }),
 		testcontainers.WithWaitStrategy(wait.ForLog("SQL Server is now ready for client connections").WithStartupTimeout(3*time.Minute)))
 	testcontainers.CleanupContainer(t, c)
-	if err != nil && unreachable(err) {
+	if err != nil && (unreachable(err) || c == nil && ctx.Err() != nil) {
 		t.Skipf("%s cannot be pulled: %v", image, err)
 	}
 	require.NoError(t, err)
 	endpoint, err := c.PortEndpoint(ctx, "1433/tcp", "")
 	require.NoError(t, err)
 	u := url.URL{Scheme: "sqlserver", User: url.UserPassword("sa", saPassword), Host: endpoint, RawQuery: "database=master&encrypt=true&trustservercertificate=true"}
-	s := &contained{dsn: u.String(), local: local}
-	s.db, err = sql.Open("sqlserver", s.dsn)
-	require.NoError(t, err)
-	t.Cleanup(func() { s.db.Close() })
+	s := openGenuine(t, u.String(), local, stageInContainer)
 	for { // the log line comes before the upgrade scripts of a first start are through
 		if err = s.db.PingContext(ctx); err == nil {
 			return s
@@ -96,63 +84,3 @@ func sharedFolder(t *testing.T) string {
 	}
 	return dir
 }
-
-func (s *contained) name() string { return s.dsn }
-
-func (s *contained) source() string { return s.dsn }
-
-func (s *contained) stager() backup.Stager {
-	return backup.DirStager{Dir: filepath.Join(s.local, "stage"), ServerDir: stageInContainer + "/stage", Mode: 0o777}
-}
-
-func (s *contained) create(ctx context.Context, database, model string) error {
-	for _, q := range []string{"CREATE DATABASE " + quoted(database), "ALTER DATABASE " + quoted(database) + " SET RECOVERY " + model,
-		"CREATE TABLE " + quoted(database) + ".dbo.ledger (id int IDENTITY PRIMARY KEY, entry nvarchar(400) NOT NULL)"} {
-		if _, err := s.db.ExecContext(ctx, q); err != nil {
-			return fmt.Errorf("%s: %w", q, err)
-		}
-	}
-	return nil
-}
-
-func (s *contained) insert(ctx context.Context, database, text string) error {
-	_, err := s.db.ExecContext(ctx, "INSERT INTO "+quoted(database)+".dbo.ledger (entry) VALUES (@p1)", text)
-	return err
-}
-
-func (s *contained) contents(ctx context.Context, database string) ([]string, error) {
-	rows, err := s.db.QueryContext(ctx, "SELECT entry FROM "+quoted(database)+".dbo.ledger ORDER BY id")
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var all []string
-	for rows.Next() {
-		var text string
-		if err := rows.Scan(&text); err != nil {
-			return nil, err
-		}
-		all = append(all, text)
-	}
-	return all, rows.Err()
-}
-
-func (s *contained) drop(ctx context.Context, database string) error {
-	q := quoted(database)
-	_, err := s.db.ExecContext(ctx, "IF DB_ID(@p1) IS NOT NULL BEGIN IF DATABASEPROPERTYEX(@p1, 'Status') = 'ONLINE' ALTER DATABASE "+q+
-		" SET SINGLE_USER WITH ROLLBACK IMMEDIATE; DROP DATABASE "+q+" END", database)
-	return err
-}
-
-func (s *contained) now(ctx context.Context) (time.Time, error) {
-	var t time.Time
-	err := s.db.QueryRowContext(ctx, "SELECT SYSDATETIMEOFFSET()").Scan(&t)
-	return t, err
-}
-
-func (s *contained) exec(ctx context.Context, q string) error {
-	_, err := s.db.ExecContext(ctx, q)
-	return err
-}
-
-func quoted(name string) string { return "[" + strings.ReplaceAll(name, "]", "]]") + "]" }

@@ -346,7 +346,9 @@ func (in *Instance) pace(ctx context.Context, s *tds.Session, database string, p
 // keep notes a backup that has succeeded: in the database and in msdb.
 func (in *Instance) keep(ctx context.Context, d *database, st backupStatement, set Set, media tds.GUID) {
 	position := 1
-	if _, sets, err := in.read(context.WithoutCancel(ctx), st.devices[0]); err == nil {
+	if st.devices[0].url {
+		// Nothing is ever added there.
+	} else if _, sets, err := in.read(context.WithoutCancel(ctx), st.devices[0]); err == nil {
 		position = len(sets)
 	}
 	in.mu.Lock()

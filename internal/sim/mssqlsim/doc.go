@@ -61,7 +61,7 @@
 // everything inside the data streams, is this simulator's own. So is one record, QSIM, in each description of a set: it has as JSON what RESTORE HEADERONLY tells and the tape
 // format as it is known has no place for: copy-only, recovery model, whether checksums were asked for, begin of a chain, tail, build, and so on.
 //
-// WITH COMPRESSION a file is the container MSSQLBAK of version 2. Its head is SQL Server's, the rest is DEFLATE instead of XPRESS, which only this simulator reads.
+// WITH COMPRESSION or ENCRYPTION a file is the container MSSQLBAK of version 2. Its head is SQL Server's, the rest is DEFLATE instead of XPRESS, and not encrypted at all.
 //
 // A file is written from front to back while the backup runs, and one that was cancelled, or that failed, stays as it is ([FileOptions].Torn). Such a set is *** INCOMPLETE *** for HEADERONLY, and
 // 3203 or 3256 for those who want its data; 3266 keeps other sets from being added behind it. WITH CHECKSUM, damage is 3183 in a page with records and 3189 elsewhere (servers were also seen to

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -449,11 +450,13 @@ func TestFilesInUse(t *testing.T) {
 		_, err := s.db.ExecContext(t.Context(), `BACKUP DATABASE sales TO `+on("x"))
 		done <- err
 	}()
+	free := sync.OnceFunc(func() { close(release) })
+	t.Cleanup(free) // before the server is waited for
 	<-held
 	assert.Equal(t, []int32{3201, 3013}, s.fails(`RESTORE HEADERONLY FROM `+on("X")))
 	assert.Equal(t, []int32{3201, 3013}, s.fails(`RESTORE HEADERONLY FROM `+on("x")))
 	assert.Equal(t, []int32{3201, 3013}, s.fails(`BACKUP DATABASE model TO `+on("x")+` WITH FORMAT`))
-	close(release)
+	free()
 	require.NoError(t, <-done)
 	s.agree("x", 1)
 }
@@ -491,6 +494,19 @@ func code(t *testing.T, err error, want int) {
 	var d *mssqlsim.DeviceError
 	require.True(t, errors.As(err, &d), "%v", err)
 	assert.Equal(t, want, d.Code)
+}
+
+func TestEncryptedFiles(t *testing.T) {
+	t.Parallel()
+	s := newShelf(t, nil)
+	s.insert("one")
+	s.instance.AddCertificate(mssqlsim.Certificate{Name: "c"})
+	s.run(`BACKUP DATABASE sales TO ` + on("x") + ` WITH FORMAT, ENCRYPTION (ALGORITHM = AES_256, SERVER CERTIFICATE = [c])`)
+	assert.Equal(t, mtf.Wrapped, s.verified("x").Container)
+	assert.Equal(t, "aes_256", s.sets("x")[0]["KeyAlgorithm"])
+	assert.Equal(t, []int32{50000, 3013}, s.fails(`BACKUP DATABASE sales TO `+on("x")), "a set without encryption")
+	s.run(`RESTORE DATABASE c FROM ` + on("x") + ` WITH ` + as("c"))
+	s.holds("c", "one")
 }
 
 func TestCompressedFiles(t *testing.T) {

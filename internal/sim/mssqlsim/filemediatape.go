@@ -1,12 +1,14 @@
 package mssqlsim
 
 import (
+	"cmp"
 	"compress/flate"
 	"context"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/quiesce-go/quiesce/internal/sim/mssqlsim/tds"
@@ -70,7 +72,7 @@ func BeginTape(out io.Writer, family Family, set Set, before Extent) (*Tape, err
 }
 
 // packed: it is written in the container.
-func (s Set) packed() bool { return s.Compressed }
+func (s Set) packed() bool { return s.Compressed || s.KeyAlgorithm != "" }
 
 // Advance does what Device says.
 func (t *Tape) Advance(ctx context.Context, percent int) error {
@@ -134,7 +136,11 @@ func (s Set) onTape(families int) (tapesim.Set, error) {
 	for _, f := range s.Files {
 		d := tapesim.Database{ID: uint32(f.ID), Logical: f.Logical, Physical: f.Physical, Size: uint64(f.Bytes)}
 		if !f.Log {
-			d.Group = 1
+			name := cmp.Or(f.Group, "PRIMARY")
+			if !slices.Contains(x.Groups, name) {
+				x.Groups = append(x.Groups, name)
+			}
+			d.Group = uint32(slices.Index(x.Groups, name) + 1)
 		}
 		if f.ID == 1 && s.Type != LogSet {
 			d.Pages = uint32(s.pages(families))

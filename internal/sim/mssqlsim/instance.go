@@ -273,6 +273,17 @@ func (in *Instance) Contents(name string) ([]string, error) {
 	return texts, nil
 }
 
+// Next is the LSN that the next record of an online database will get: all before it is its state now.
+func (in *Instance) Next(name string) (LSN, error) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	d := in.find(name)
+	if d == nil || d.state != Online {
+		return 0, fmt.Errorf("mssqlsim: database %q is not online", name)
+	}
+	return d.next, nil
+}
+
 // find returns the database of that name, which ignores case, or nil. The caller holds the lock.
 func (in *Instance) find(name string) *database {
 	for _, d := range in.databases {

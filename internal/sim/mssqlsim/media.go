@@ -261,6 +261,8 @@ func (in *Instance) mayOverwrite(st backupStatement, device backupDevice, old Fa
 		return failure(3095, "The backup cannot be performed because 'ENCRYPTION' was requested after the media was formatted with an incompatible structure. "+
 			"To append to this media set, either omit 'ENCRYPTION' or create a new media set by using WITH FORMAT in your BACKUP statement. "+
 			"If you use WITH FORMAT on an existing media set, all its backup sets will be overwritten.")
+	case !o.has("INIT") && o.cipher.key == "" && sets[0].KeyAlgorithm != "":
+		return unknown("a set without encryption behind one with it")
 	}
 	return nil
 }

@@ -84,6 +84,13 @@ func (in *Instance) views(s *tds.Session, of *database) map[string]rows {
 				add(h.row(i+1, in.mediaSet(h)))
 			}
 		}},
+		"msdb.dbo.backupfile": {backedUpRow(0, File{}), func(add func([]field)) {
+			for i, h := range in.history {
+				for _, f := range h.set.Files {
+					add(backedUpRow(i+1, f))
+				}
+			}
+		}},
 		"msdb.dbo.backupmediafamily": {familyRow(0, 0, backupDevice{}), func(add func([]field)) {
 			for i, h := range in.history {
 				if h.first(in.history[:i]) {
@@ -282,6 +289,15 @@ func familyRow(mediaSet, sequence int, d backupDevice) []field {
 	return []field{
 		{"media_set_id", tds.Int(), mediaSet}, {"family_sequence_number", tds.TinyInt(), sequence},
 		{"physical_device_name", tds.NVarChar(260), d.path}, {"device_type", tds.TinyInt(), d.kind()}, {"mirror", tds.TinyInt(), 0},
+	}
+}
+
+func backedUpRow(set int, f File) []field {
+	kind, group, _ := f.place()
+	return []field{
+		{"backup_set_id", tds.Int(), set}, {"filegroup_name", tds.NVarChar(128), group}, {"page_size", tds.Int(), 8192}, {"file_number", tds.Numeric(10, 0), big.NewInt(int64(f.ID))},
+		{"file_type", tds.Char(1), kind}, {"file_size", tds.Numeric(20, 0), big.NewInt(f.Bytes)}, {"logical_name", tds.NVarChar(128), f.Logical},
+		{"physical_name", tds.NVarChar(260), f.Physical}, {"is_readonly", tds.Bit(), f.ReadOnly}, {"is_present", tds.Bit(), true},
 	}
 }
 
