@@ -1,0 +1,188 @@
+package oracle
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/quiesce-go/quiesce/backup"
+	"github.com/quiesce-go/quiesce/backup/backuptest"
+	"github.com/quiesce-go/quiesce/internal/sim/oraclesim"
+)
+
+const conformantSecret = "s3cr3t-of-the-suite"
+
+// conformant is a lab for the conformance suite.
+type conformant struct {
+	*lab
+	sources []*Source
+
+	mu     sync.Mutex
+	change int
+}
+
+func newConformant(t *testing.T, o Options) (*conformant, error) {
+	a := &conformant{lab: newLab(t, &o, func(c *oraclesim.Config) {
+		c.Users = map[string]oraclesim.User{"BACKUP": {Password: conformantSecret, Administrative: []string{"SYSBACKUP"}}}
+	})}
+	a.opt.ScratchDir = filepath.Join(a.dir, "scratch")
+	a.login = oraclesim.Login{User: "BACKUP", Password: conformantSecret, Privilege: "SYSBACKUP"}
+	return a, os.MkdirAll(a.opt.ScratchDir, 0o700)
+}
+
+func (a *conformant) Source() backup.Source {
+	src, err := FromDB(a.sim.OpenDB(a.login), &a.opt)
+	require.NoError(a.t, err)
+	a.sources = append(a.sources, src)
+	return src
+}
+
+func (a *conformant) Mutate(_ context.Context, n int) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for range n {
+		a.change++
+		if _, err := a.sim.Commit("USERS", fmt.Sprintf("change %d", a.change)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *conformant) Fingerprint(context.Context) (string, error) {
+	all, err := a.sim.Contents()
+	if err != nil || len(all) == 0 {
+		return "", err
+	}
+	return fmt.Sprintf("%d rows, last %s", len(all), all[len(all)-1].Text), nil
+}
+
+func (a *conformant) Lose(context.Context) error {
+	files := a.sim.Files()
+	if err := a.sim.Shutdown(true); err != nil {
+		return err
+	}
+	for _, f := range files {
+		if err := os.Remove(f.Path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Quiesced looks for what a backup leaves. A note in the state directory is none: it stays, for the next run, where the answer to BEGIN BACKUP never came.
+func (a *conformant) Quiesced(ctx context.Context) error {
+	if files := a.sim.InBackupMode(); len(files) > 0 {
+		return fmt.Errorf("data files are in backup mode: %v", files)
+	}
+	if n := a.sim.Sessions(); n > 0 {
+		return fmt.Errorf("%d sessions are open", n)
+	}
+	left, err := filepath.Glob(filepath.Join(a.opt.ScratchDir, "*"))
+	if err != nil {
+		return err
+	}
+	if len(left) > 0 {
+		return fmt.Errorf("files are left in the scratch folder: %v", left)
+	}
+	return a.directories(ctx, func(name string) bool {
+		return strings.HasPrefix(name, defaultPrefix) && !strings.HasSuffix(name, "FOREIGN")
+	}, 0)
+}
+
+// directories counts DIRECTORY objects.
+func (a *conformant) directories(ctx context.Context, is func(name string) bool, want int) error {
+	src, err := FromDB(a.sim.OpenDB(oraclesim.Login{}), &a.opt)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	n := 0
+	err = src.with(ctx, func(c *session) error {
+		return c.each(ctx, queryDirectories, func(r row) {
+			if is(r.text("DIRECTORY_NAME")) {
+				n++
+			}
+		})
+	})
+	if err == nil && n != want {
+		err = fmt.Errorf("%d DIRECTORY objects are there, not %d", n, want)
+	}
+	return err
+}
+
+func (a *conformant) run(ctx context.Context, statement string) error {
+	db := a.sim.OpenDB(oraclesim.Login{})
+	defer db.Close()
+	_, err := db.ExecContext(ctx, statement)
+	return err
+}
+
+// OpenForeign makes a DIRECTORY object of another job.
+func (a *conformant) OpenForeign(ctx context.Context) (alive, end func(ctx context.Context) error, err error) {
+	const name = defaultPrefix + "_00000000_FOREIGN"
+	alive = func(ctx context.Context) error {
+		return a.directories(ctx, func(n string) bool { return n == name }, 1)
+	}
+	end = func(ctx context.Context) error { return a.run(ctx, `DROP DIRECTORY "`+name+`"`) }
+	return alive, end, a.run(ctx, `CREATE OR REPLACE DIRECTORY "`+name+`" AS `+quoteText(a.dir))
+}
+
+func (a *conformant) Positions(context.Context) (map[string]backup.Position, error) {
+	return map[string]backup.Position{itemName: SCN(a.sim.SCN() + 1).Position()}, nil
+}
+
+func (a *conformant) Now(context.Context) (time.Time, error) { return a.clock.now(), nil }
+
+func (a *conformant) Secret() string { return conformantSecret }
+
+// ResetLog opens the database with RESETLOGS.
+func (a *conformant) ResetLog(ctx context.Context) error {
+	if err := a.sim.Shutdown(false); err != nil {
+		return err
+	}
+	if err := a.sim.Startup(oraclesim.Mounted); err != nil {
+		return err
+	}
+	db := a.sim.OpenDB(oraclesim.Login{})
+	defer db.Close()
+	c, err := db.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	// It asks for a log, and is told that there is none.
+	if _, err := c.ExecContext(ctx, "ALTER DATABASE RECOVER DATABASE UNTIL CANCEL"); err != nil && !said(err, 279) {
+		return err
+	} else if err != nil {
+		if _, err := c.ExecContext(ctx, "ALTER DATABASE RECOVER CANCEL"); err != nil {
+			return err
+		}
+	}
+	_, err = c.ExecContext(ctx, "ALTER DATABASE OPEN RESETLOGS")
+	return err
+}
+
+func (a *conformant) Close() error {
+	for _, src := range a.sources {
+		_ = src.Close()
+	}
+	return nil
+}
+
+func TestConformance(t *testing.T) {
+	t.Parallel()
+	for name, o := range map[string]Options{"local": {}, "remote": {Mode: ModeRemote, ChunkSize: 64 << 10}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			backuptest.TestSource(t, func() (backuptest.Application, error) { return newConformant(t, o) })
+		})
+	}
+}

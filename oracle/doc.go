@@ -1,0 +1,68 @@
+// Package oracle backs up Oracle databases by copying their files while they are open, and with archived redo logs in between, so that Oracle's own tools can restore them, with or without this
+// module. It is pure Go on github.com/sijms/go-ora/v2 and needs no Oracle client.
+//
+// # Words
+//
+// The item is the database, "database", with all its containers when it is multitenant. An SCN is a place in its history; a DBID is its identity for ever, and an incarnation one course of its history:
+// OPEN RESETLOGS begins another. A thread is the redo of one instance, several in RAC; an archived log is a closed piece of it, numbered within thread and incarnation. In backup mode a
+// data file may be copied while the database writes to it: blocks then come out half old, half new (fractured), and the redo written meanwhile repairs them. The inventory is the artifact inventory.json: what the
+// server said of its database, and what the backup holds of it; see Inventory.
+//
+// # One run
+//
+//	ask the server what it is; refuse by name what cannot be copied while it is open
+//	full:   for each tablespace, or for the database at once:
+//	            note durably, in Options.StateDir, what is about to be put into backup mode
+//	            BEGIN BACKUP; look at V$BACKUP; complete the note
+//	            copy the data files, several at a time, checking each as it passes
+//	            END BACKUP on a session of its own; look at V$BACKUP; remove the note
+//	        read SCN and clock; ARCHIVE LOG CURRENT; copy the logs from the first BEGIN BACKUP to that SCN
+//	log:    read clock and SCN; ARCHIVE LOG CURRENT; copy the logs from where the last link ended to that SCN
+//	both:   control file (binary, and as SQL), the parameters as the server writes them and as V$PARAMETER lists them, password file, a script for the temporary files, the inventory
+//
+// Files are read where they lie (ModeLocal), or over the database connection as BFILEs (ModeRemote), in pieces that several sessions read at once, through DIRECTORY objects that are created for it and dropped. With another driver than
+// go-ora, DBMS_LOB.READ fetches 32767 bytes at a time.
+//
+// # What is taken
+//
+// Asked for a log, a run takes a full when a log would continue nothing: no backup at the target, another DBID, RESETLOGS, or a log that is at no destination any more. The item's reason says which. Logs go on over a later full, as if it had not
+// been taken, so that the times before it stay restorable and a damaged one can be bridged; when they are gone, they begin anew at that full, with a warning.
+//
+// Offline and read-only tablespaces are copied without backup mode, and the run fails when they change meanwhile. A multitenant database is taken whole, from its root. Refused, with what to do: NOARCHIVELOG, standby databases, databases that are mounted
+// or open read-only, a connection to a pluggable database, and files in ASM. Tablespaces can be left out, but not SYSTEM and undo. Online logs and temporary files are never copied.
+//
+// # What is guaranteed
+//
+// No byte of a data file is read before BEGIN BACKUP has returned, and END BACKUP is sent on every way out, also on a panic, on a fresh session and a context of its own. When the process dies, or nobody knows
+// whether the server has carried BEGIN BACKUP out, Recover, at the next run of the job, ends the backup mode of exactly those files whose V$BACKUP.CHANGE# the note has, or which have gone into it since the note,
+// within an hour of it, when the process did not live to see the answer. What somebody else began is never ended. After a crash of the instance in backup mode nothing is ended, because only an administrator
+// knows whether a data file was put back from a backup: the error says what to do.
+//
+// A full ends at an SCN read after the last END BACKUP and has all redo to it. A log covers Begin to End in every thread without a gap, by SCN. Windows are dated by the server's clock, read before the log was closed, so a restore to a time
+// within one is never short. Each file is checked by package blockfile in the same pass that copies it: a block that is fractured without backup mode, a wrong checksum, another DBID, number or size fail the run, unless
+// Options.KeepDoubtful.
+//
+// Archived logs are removed only when Options say so, only those that ended within a log backup, only after its manifest is durable, and only when the server knows each at all destinations that are required.
+//
+// # What is not
+//
+// Everything here was run against a simulator only (internal/sim/oraclesim), and the network errors against a fake of the wire; neither an Oracle server nor a file that one wrote was at hand. Reading by go-ora's BFILE calls was not run against anything that
+// answers them. What is known of servers is from the documents below.
+//
+// Changes made without logging are in no log; a log run names the files that have some. Keystores of encrypted data are not backed up; a warning names them. The rest of the Oracle home is not looked at.
+//
+// A file that this process removed stays in V$ARCHIVED_LOG until RMAN's CROSSCHECK. Whether a database opens with what was copied, only a restore tells: Verify knows forms, not contents.
+//
+// In RAC the archived logs of all instances must be readable in one place, and the scratch folder be shared, since any instance may write the control file. Where the agent moves to another machine, Options.StateDir moves with it, or what a dead run
+// left in backup mode counts as somebody else's.
+//
+// # Rights
+//
+// A login with SYSBACKUP or SYSDBA; or one with ALTER DATABASE, ALTER SYSTEM, ALTER TABLESPACE and SELECT ANY DICTIONARY, and in ModeRemote CREATE ANY DIRECTORY and EXECUTE on UTL_FILE, which has no CREATE PFILE. In ModeLocal the process must be able to read the data files, so it runs as the
+// owner of the server or in its group. Written for Oracle Database 11.2 and later.
+//
+// # Sources
+//
+// Comments name them by these tags: [BRU] Backup and Recovery User's Guide, [SQL] SQL Language Reference, [REF] Database Reference, [ERR] Error Messages, [LOB] SecureFiles and Large Objects Developer's Guide, [PLS] PL/SQL Packages and Types Reference, all of
+// release 18c; [GO] the source of go-ora v2.8.24.
+package oracle

@@ -1,0 +1,121 @@
+package oracle
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// Mode says how the bytes of the database's files reach this process.
+type Mode string
+
+const (
+	// ModeLocal reads the files under the names that the server gives them: this process runs on the server's machine, under an account that may read them.
+	ModeLocal Mode = "local"
+	// ModeRemote reads them over the database connection, so that nothing of ours has to run on the server's machine.
+	ModeRemote Mode = "remote"
+)
+
+// Options adjusts a Source. StateDir is required; ScratchDir is too in ModeRemote.
+type Options struct {
+	// Instance is the name the database goes by in manifests and messages. Default: host, port and service of the DSN.
+	Instance string
+	// Mode says how files are read. Default ModeLocal.
+	Mode Mode
+	// StateDir is a directory of this machine in which a run notes, before it puts anything into backup mode, what it is about to do. The next run finds there what a dead one left, so the directory
+	// must survive the process and a restart of the machine, and move with the job when that moves to another machine. It is created when it is not there.
+	StateDir string
+	// ScratchDir is a folder of the server's machine into which the server writes copies of its control file and parameters, each replaced by the next run, and out of which this process reads
+	// them. In ModeLocal it is the job's stage unless it is set here.
+	ScratchDir string
+	// Include limits the backup to tablespaces whose name one of these patterns matches; none means all. In a pattern, * stands for any text and ? for one character; case is ignored. A pattern
+	// without wildcards must find its tablespace. SYSTEM and undo are never left out.
+	Include []string
+	// Exclude leaves out what one of these patterns matches; it wins over Include.
+	Exclude []string
+	// WholeDatabase puts all data files into backup mode at once. By default one tablespace after the other is, which makes less redo. A multitenant database is always
+	// taken at once.
+	WholeDatabase bool
+	// Files is how many data files are copied at a time, 1 to 32. Default 2.
+	Files int
+	// Connections is how many sessions read files in ModeRemote, 1 to 32. They share the files that are being read. Default 4.
+	Connections int
+	// ChunkSize is how many bytes one call reads in ModeRemote, 64 KiB to 16 MiB; twice as many chunks as Connections lie in memory for each of Files. Default 1 MiB.
+	ChunkSize int
+	// Directories is how the names of DIRECTORY objects begin that ModeRemote creates and drops. Default QUIESCE.
+	Directories string
+	// ArchiveWait bounds the wait for logs to be archived after a switch. Default 10 minutes.
+	ArchiveWait time.Duration
+	// ConnectTimeout bounds a login. Default 1 minute.
+	ConnectTimeout time.Duration
+	// KeepDoubtful keeps a copy, with a warning, when its blocks or its header are not what package blockfile takes for right. By default the run fails then: the file is damaged on the server, or
+	// was not in backup mode while it was copied.
+	KeepDoubtful bool
+	// PurgeArchived removes archived logs from the server's machine once they are in a log backup whose manifest is durable, and the server knows each at all of RequiredDestinations. The files are
+	// removed; the control file goes on listing them until RMAN's CROSSCHECK.
+	PurgeArchived bool
+	// RequiredDestinations are the DEST_IDs of V$ARCHIVE_DEST that must have a log before PurgeArchived may remove it. Default: each whose STATUS is VALID.
+	RequiredDestinations []int
+}
+
+const (
+	maxParallel    = 32
+	minChunk       = 64 << 10
+	maxChunk       = 16 << 20
+	maxPrefix      = 7 // of a DIRECTORY object: two hashes and this make the 30 bytes that all versions take
+	defaultPrefix  = "QUIESCE"
+	maxDestination = 31 // [REF] V$ARCHIVE_DEST
+)
+
+// validate reports everything that is wrong at once.
+func (o Options) validate() error {
+	var errs []error
+	bad := func(wrong bool, format string, args ...any) {
+		if wrong {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	bad(o.Mode != "" && o.Mode != ModeLocal && o.Mode != ModeRemote, "mode %q: want %s or %s", o.Mode, ModeLocal, ModeRemote)
+	bad(o.StateDir == "", "state dir: want a directory that survives this process, for the note of what is in backup mode")
+	bad(o.StateDir != "" && !filepath.IsAbs(o.StateDir), "state dir %q: want an absolute path", o.StateDir)
+	bad(o.Mode == ModeRemote && o.ScratchDir == "", "scratch dir: in remote mode, want a folder of the server's machine that the server may write to")
+	bad(strings.ContainsAny(o.ScratchDir, "\r\n\x00"), "scratch dir %q: want no line break", o.ScratchDir)
+	bad(o.Files < 0 || o.Files > maxParallel, "files %d: want 1 to %d at a time", o.Files, maxParallel)
+	bad(o.Connections < 0 || o.Connections > maxParallel, "connections %d: want 1 to %d", o.Connections, maxParallel)
+	bad(o.ChunkSize != 0 && (o.ChunkSize < minChunk || o.ChunkSize > maxChunk), "chunk size %d: want %d to %d bytes", o.ChunkSize, minChunk, maxChunk)
+	bad(o.Directories != "" && !regexp.MustCompile(`^[A-Z][A-Z0-9]*$`).MatchString(o.Directories) || len(o.Directories) > maxPrefix,
+		"directories %q: want up to %d capital letters and digits", o.Directories, maxPrefix)
+	bad(o.ArchiveWait < 0 || o.ConnectTimeout < 0, "archive wait and connect timeout: want no negative time")
+	bad(len(o.RequiredDestinations) > 0 && !o.PurgeArchived, "required destinations: they are for purging, which is off")
+	for _, d := range o.RequiredDestinations {
+		bad(d < 1 || d > maxDestination, "required destination %d: want 1 to %d", d, maxDestination)
+	}
+	return errors.Join(errs...)
+}
+
+func (o Options) withDefaults() Options {
+	set := func(n *int, value int) {
+		if *n == 0 {
+			*n = value
+		}
+	}
+	if o.Mode == "" {
+		o.Mode = ModeLocal
+	}
+	set(&o.Files, 2)
+	set(&o.Connections, 4)
+	set(&o.ChunkSize, 1<<20)
+	if o.Directories == "" {
+		o.Directories = defaultPrefix
+	}
+	if o.ArchiveWait == 0 {
+		o.ArchiveWait = 10 * time.Minute
+	}
+	if o.ConnectTimeout == 0 {
+		o.ConnectTimeout = time.Minute
+	}
+	return o
+}
