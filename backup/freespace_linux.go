@@ -8,5 +8,5 @@ func freeSpace(dir string) (free int64, ok bool) {
 	if syscall.Statfs(dir, &s) != nil {
 		return 0, false
 	}
-	return int64(s.Bavail) * s.Bsize, true
+	return int64(s.Bavail) * int64(s.Bsize), true //nolint:unconvert // Bsize is 32 bits wide on some platforms
 }

@@ -324,10 +324,14 @@ func TestAdviceForEndpoints(t *testing.T) {
 func TestStripesOfLargeBackups(t *testing.T) {
 	d := &uploads{gate: &gate{src: &Source{opt: Options{Endpoint: &EndpointOptions{}}}}}
 	const each = 10 << 20 * 10_000
-	for _, c := range []struct{ want, bytes, stripes int }{
+	for _, c := range []struct {
+		want    int
+		bytes   int64
+		stripes int
+	}{
 		{1, 1 << 30, 1}, {4, 1 << 30, 4}, {1, each * 4 / 5, 1}, {1, each, 2}, {1, each * 4, 5}, {8, each * 4, 8}, {1, each * 51, 64},
 	} {
-		n, err := d.stripes(c.want, int64(c.bytes))
+		n, err := d.stripes(c.want, c.bytes)
 		require.NoError(t, err)
 		assert.Equal(t, c.stripes, n, "%d bytes", c.bytes)
 	}

@@ -28,7 +28,7 @@ type bfileReader struct {
 	file            *goora.BFile
 }
 
-func (b *bfileReader) call(ctx context.Context, directory, name string, do func(f *goora.BFile) error) error {
+func (b *bfileReader) call(ctx context.Context, directory, name string, again bool, do func(f *goora.BFile) error) error {
 	return b.c.bounded(ctx, func() error {
 		return b.c.conn.Raw(func(dc any) error {
 			conn, ok := dc.(*goora.Connection)
@@ -38,7 +38,7 @@ func (b *bfileReader) call(ctx context.Context, directory, name string, do func(
 			if !ok {
 				return fmt.Errorf("the session changed its driver to %T", dc)
 			}
-			if err := b.change(conn, directory, name); err != nil {
+			if err := b.change(conn, directory, name, again); err != nil {
 				return err
 			}
 			return do(b.file)
@@ -46,9 +46,9 @@ func (b *bfileReader) call(ctx context.Context, directory, name string, do func(
 	})
 }
 
-// change opens another file when it is another one.
-func (b *bfileReader) change(conn *goora.Connection, directory, name string) error {
-	if b.file != nil && b.directory == directory && b.name == name {
+// change opens a file when it is another one, or again where that is asked for.
+func (b *bfileReader) change(conn *goora.Connection, directory, name string, again bool) error {
+	if !again && b.file != nil && b.directory == directory && b.name == name {
 		return nil
 	}
 	if b.file != nil {
@@ -70,7 +70,8 @@ func (b *bfileReader) change(conn *goora.Connection, directory, name string) err
 }
 
 func (b *bfileReader) length(ctx context.Context, directory, name string) (n int64, err error) {
-	err = b.call(ctx, directory, name, func(f *goora.BFile) (err error) {
+	// Opened anew: an open file might go on having the length that it had.
+	err = b.call(ctx, directory, name, true, func(f *goora.BFile) (err error) {
 		n, err = f.GetLength()
 		return err
 	})
@@ -78,7 +79,7 @@ func (b *bfileReader) length(ctx context.Context, directory, name string) (n int
 }
 
 func (b *bfileReader) readAt(ctx context.Context, directory, name string, offset int64, p []byte) (n int, err error) {
-	err = b.call(ctx, directory, name, func(f *goora.BFile) error {
+	err = b.call(ctx, directory, name, false, func(f *goora.BFile) error {
 		data, err := f.ReadBytesFromPos(offset, int64(len(p)))
 		if err != nil {
 			return err

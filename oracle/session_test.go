@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -120,11 +122,11 @@ func TestErrorsLeaveOutWhatTheDriverAdds(t *testing.T) {
 
 func TestAReadThatLosesItsSessionGoesOnOverAnother(t *testing.T) {
 	t.Parallel()
-	l := newLab(t, &Options{Mode: ModeRemote, Connections: 2, ChunkSize: 64 << 10}, nil)
-	reads := 0
+	l := newLab(t, &Options{Mode: ModeRemote, Connections: 3, ChunkSize: 64 << 10}, nil)
+	var reads atomic.Int32
 	l.hooked(func(s oraclesim.Statement, m oraclesim.Moment) error {
 		if m == oraclesim.Before && s.Text == blockRead {
-			if reads++; reads%10 == 3 {
+			if reads.Add(1)%10 == 3 {
 				return oraclesim.ErrKillSession
 			}
 		}
@@ -192,4 +194,40 @@ func TestAFileThatLeavesBackupModeBeforeItIsRead(t *testing.T) {
 	err := l.fails(backup.Full)
 	require.ErrorIs(t, err, backup.ErrCorrupt)
 	assert.ErrorContains(t, err, "fractured", "redo does not repair such a block outside backup mode")
+}
+
+func TestRemoteReadingSpreadsOverItsSessions(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, &Options{Mode: ModeRemote, Connections: 3, ChunkSize: 64 << 10, Files: 1}, nil)
+	var mu sync.Mutex
+	at, most := 0, 0
+	both := sync.NewCond(&mu)
+	l.hooked(func(s oraclesim.Statement, m oraclesim.Moment) error {
+		if s.Text != blockRead || m != oraclesim.Before {
+			return nil
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if at++; at > most {
+			most = at
+		}
+		both.Broadcast()
+		for most < 3 { // the first reads wait for each other: one session alone would never get here
+			both.Wait()
+		}
+		at--
+		return nil
+	})
+	l.take(backup.Full)
+	assert.Equal(t, 3, most)
+}
+
+func TestAPoolThatIsTooSmall(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, &Options{Mode: ModeRemote}, nil)
+	db := l.sim.OpenDB(l.login)
+	defer db.Close()
+	db.SetMaxOpenConns(5)
+	_, err := FromDB(db, &l.opt)
+	assert.ErrorContains(t, err, "allows 5 connections")
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/url"
 	"strings"
@@ -86,6 +87,10 @@ func FromDB(db *sql.DB, o *Options) (*Source, error) {
 	opt = opt.withDefaults()
 	if opt.Instance == "" {
 		opt.Instance = "database"
+	}
+	if have, need := db.Stats().MaxOpenConnections, opt.Connections+2; opt.Mode == ModeRemote && have > 0 && have < need {
+		return nil, &backup.Error{Op: "read options", App: application, Err: fmt.Errorf("the pool allows %d connections, and reading over %d needs %d", have, opt.Connections, need),
+			Advice: "raise the pool's SetMaxOpenConns, or lower Options.Connections"}
 	}
 	db.SetMaxIdleConns(-1) // nothing is worth keeping between conversations
 	return &Source{db: db, instance: opt.Instance, opt: opt, filter: f}, nil

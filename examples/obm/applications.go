@@ -10,8 +10,9 @@ import (
 // applications are what this program can back up.
 func applications() config.Registry {
 	return config.Registry{
-		"mssql": config.App(openMSSQL),
-		"mysql": config.App(openMySQL),
+		"mssql":  config.App(openMSSQL),
+		"mysql":  config.App(openMySQL),
+		"oracle": config.App(openOracle),
 	}
 }
 

@@ -141,7 +141,13 @@ type markFile struct{}
 func (markFile) Type() string { return "Quiesce mark" }
 
 func (markFile) Match(head []byte, size int64) bool {
-	return size <= HeadSize && begins(head, "id", "at") && !bytes.Contains(head, []byte(`"job":`))
+	if size > HeadSize || !begins(head, "id", "at") || bytes.Contains(head, []byte(`"job":`)) {
+		return false
+	}
+	var m struct {
+		ID string `json:"id"`
+	}
+	return json.Unmarshal(head, &m) != nil || m.ID != "" // others have an id deeper down
 }
 
 func (markFile) Inspect(_ context.Context, f *os.File) (Report, error) {

@@ -192,3 +192,21 @@ func TestRMANRefuses(t *testing.T) {
 	res = l.RunProgram(t.Context(), Call{Args: []string{"rman"}, Input: "BACKUP DATABASE;"})
 	assert.Contains(t, res.Output, "RMAN-06171")
 }
+
+func TestStartupWithAParameterFile(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, nil)
+	dir := t.TempDir()
+	l.must("CREATE PFILE='" + dir + "/init.ora' FROM SPFILE")
+	for _, command := range []string{"STARTUP FORCE NOMOUNT PFILE='" + dir + "/init.ora'", "STARTUP FORCE PFILE=" + dir + "/init.ora NOMOUNT"} {
+		res := l.sqlplusRun("WHENEVER SQLERROR EXIT FAILURE\n" + command + "\nALTER DATABASE MOUNT;\nALTER DATABASE OPEN;\nCREATE PFILE='" + dir + "/none' FROM SPFILE;\n")
+		assert.Equal(t, 1, res.Exit, res.Output)
+		assert.Contains(t, res.Output, "ORA-01565", "it was started without an SPFILE")
+		assert.Equal(t, Open, l.State(), res.Output)
+	}
+	res := l.sqlplusRun("WHENEVER SQLERROR EXIT FAILURE\nSTARTUP FORCE PFILE='/nowhere'\n")
+	assert.Equal(t, 1, res.Exit)
+	assert.Contains(t, res.Output, "LRM-00109")
+	res = l.sqlplusRun("ALTER DATABASE MOUNT;\n")
+	assert.Contains(t, res.Output, "ORA-01034")
+}
