@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -85,26 +86,26 @@ func TestTheBackupsOfABusyDatabaseRestoreEveryMoment(t *testing.T) {
 			l := newLab(t, &c.opt, func(o *oraclesim.Config) {
 				o.Threads, o.Tablespaces, o.Blocks = c.threads, []oraclesim.Tablespace{{Name: "USERS", Files: 2}, {Name: "SALES"}}, 60
 			})
-			writes := 0
+			var writes atomic.Int32 // of several sessions
 			busy := func(oraclesim.Statement, oraclesim.Moment) error {
-				writes++
-				if _, err := l.sim.CommitOn(1+writes%c.threads, []string{"USERS", "SALES"}[writes%2], fmt.Sprintf("%d %s", writes, strings.Repeat("x", 50))); err != nil {
+				n := int(writes.Add(1))
+				if _, err := l.sim.CommitOn(1+n%c.threads, []string{"USERS", "SALES"}[n%2], fmt.Sprintf("%d %s", n, strings.Repeat("x", 50))); err != nil {
 					return err
 				}
-				if writes%5 == 0 {
+				if n%5 == 0 {
 					return l.sim.Checkpoint()
 				}
 				return nil
 			}
 			l.hooked(func(s oraclesim.Statement, m oraclesim.Moment) error {
-				if m == oraclesim.Before && s.Program == "sql" && writes < 150 {
+				if m == oraclesim.Before && s.Program == "sql" && writes.Load() < 150 {
 					return busy(s, m)
 				}
 				return nil
 			})
 			full := l.take(backup.Full)
 			log := l.take(backup.Log)
-			writes = 0 // once more
+			writes.Store(0) // once more
 			second := l.take(backup.Full)
 			last := l.take(backup.Log)
 			l.hooked(nil)
