@@ -351,8 +351,8 @@ func checkConcurrentUse(ctx context.Context, s backup.Sink) error {
 				// The last of a directory goes while a neighbour's first comes: directory targets prune and make in the same moment.
 				keep, drop := fmt.Sprintf("run/keep/%d-%d", w, i), fmt.Sprintf("run/drop/%d/part-%d", i%3, w)
 				err := firstErr(
-					func() error { return put(ctx, s, drop, 1, 100) },
-					func() error { return put(ctx, s, keep, uint64(w), int64(1000+i)) },
+					func() error { return putPart(ctx, s, drop, 1, 100) },
+					func() error { return putPart(ctx, s, keep, uint64(w), int64(1000+i)) },
 					func() error { return holds(ctx, s, drop, content(1, 100)) },
 					func() error { return s.Delete(ctx, drop) },
 					func() error { return holds(ctx, s, keep, content(uint64(w), int64(1000+i))) })

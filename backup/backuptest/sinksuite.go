@@ -1,6 +1,7 @@
 package backuptest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -143,6 +144,18 @@ func listed(ctx context.Context, s backup.Sink, prefix string) ([]string, error)
 // put stores content(seed, size) at key.
 func put(ctx context.Context, s backup.Sink, key string, seed uint64, size int64) error {
 	if err := s.Put(ctx, key, content(seed, size)); err != nil {
+		return fmt.Errorf("Put(%q, %d bytes): %w", key, size, err)
+	}
+	return nil
+}
+
+// putPart puts as a part worker does: from memory, so that a sink may rewind the reader and send again.
+func putPart(ctx context.Context, s backup.Sink, key string, seed uint64, size int64) error {
+	part, err := io.ReadAll(content(seed, size))
+	if err != nil {
+		return err
+	}
+	if err := s.Put(ctx, key, bytes.NewReader(part)); err != nil {
 		return fmt.Errorf("Put(%q, %d bytes): %w", key, size, err)
 	}
 	return nil
