@@ -87,9 +87,9 @@ type process struct {
 	stop  context.CancelFunc
 	ended chan struct{}
 
-	mu     sync.Mutex
-	failed bool  // it was told to end and did not do so in order
-	status error // of its end; read it when ended is closed
+	mu      sync.Mutex
+	closing bool  // it is told to end
+	status  error // of its end; read it when ended is closed
 }
 
 func (c *Command) start(path string) (*process, error) {
@@ -122,7 +122,6 @@ func (c *Command) start(path string) (*process, error) {
 		if cmd.ProcessState.Success() {
 			p.status = nil
 		}
-		p.failed = p.status != nil && ctx.Err() != nil
 		p.mu.Unlock()
 		write.Close()
 		stop()
@@ -160,13 +159,20 @@ func (p *process) end(reading error) error {
 	return p.wrap(fmt.Errorf("%w: %s", ErrGone, strings.Join(parts, "; ")), "see what it said and the log of the Domino server, then run it again")
 }
 
-// Close is idempotent.
+// Close is idempotent. A process that has ended before it has told so already.
 func (p *process) Close() error {
+	p.mu.Lock()
+	select {
+	case <-p.ended:
+	default:
+		p.closing = true
+	}
+	p.mu.Unlock()
 	p.stop()
 	<-p.ended
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.failed {
+	if p.closing && p.status != nil {
 		return p.wrap(fmt.Errorf("it did not end in order: %w", p.status), "see the log of the Domino server; databases may be left in backup")
 	}
 	return nil
