@@ -22,7 +22,7 @@
 //
 // # What is guaranteed
 //
-// No call waits for ever: when the child dies, is killed, or writes what is not the protocol, the call under way and all later ones fail with ErrGone, the end of what it said on standard error, and its path. When a
+// No call waits for ever: when the child dies, is killed, or writes what is not the protocol, the call under way and all later ones fail with ErrGone, what it said on standard error, and its path. When a
 // caller's context ends during a call, Domino has Command.Grace to answer; the answer counts, so that a handle is not lost. After that the thread is given up, and the child ends what it has begun when the call comes back.
 // A context that has ended before a call asks nothing, and the thread stays usable: a run that was cancelled ends its backups with a context of its own.
 //

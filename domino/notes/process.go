@@ -35,7 +35,7 @@ type Command struct {
 
 const (
 	defaultGrace = 15 * time.Second
-	lastWords    = 4 << 10 // of what a child writes to its standard error, the end that is kept
+	keptWords    = 2 << 10 // of what a child writes to its standard error, this much of the beginning and of the end is kept
 )
 
 // Start runs c and returns when Domino is ready in it. ctx is for the start alone: the process stays until Close, so that backups can be ended after a run was cancelled.
@@ -82,7 +82,7 @@ type process struct {
 	path  string
 	in    io.WriteCloser
 	out   *io.PipeReader
-	said  tail
+	said  words
 	kill  func()
 	stop  context.CancelFunc
 	ended chan struct{}
@@ -187,25 +187,34 @@ func (p *process) wrap(err error, advice string) error {
 	return &backup.Error{Op: "run", App: "domino", Artifact: p.path, Err: err, Advice: advice}
 }
 
-// tail keeps the end of what is written.
-type tail struct {
-	mu sync.Mutex
-	b  []byte
+// words keeps the beginning and the end of what is written: the cause of a crash is in the one or in the other.
+type words struct {
+	mu          sync.Mutex
+	first, last []byte
+	cut         bool
 }
 
-func (t *tail) Write(b []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.b = append(t.b, b[max(0, len(b)-lastWords):]...)
-	if n := len(t.b) - lastWords; n > 0 {
-		t.b = append(t.b[:0], t.b[n:]...)
+func (w *words) Write(b []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := len(b)
+	fits := min(len(b), keptWords-len(w.first))
+	w.first, b = append(w.first, b[:fits]...), b[fits:]
+	w.cut = w.cut || len(w.last)+len(b) > keptWords
+	w.last = append(w.last, b[max(0, len(b)-keptWords):]...)
+	if over := len(w.last) - keptWords; over > 0 {
+		w.last = append(w.last[:0], w.last[over:]...)
 	}
-	return len(b), nil
+	return n, nil
 }
 
 // String is what is kept, as text.
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return strings.TrimSpace(strings.ToValidUTF8(string(t.b), "?"))
+func (w *words) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := string(w.first)
+	if w.cut {
+		s += " [...] "
+	}
+	return strings.TrimSpace(strings.ToValidUTF8(s+string(w.last), "?"))
 }
