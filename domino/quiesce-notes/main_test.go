@@ -85,7 +85,10 @@ func TestTheProgram(t *testing.T) {
 	require.EqualError(t, err, `NSFDbOpen: file does not exist (ERR_NOEXIST, 0x0103): "text of 259"`)
 	var asked []string
 	r, err := th.Recover(ctx, []string{"a.nsf", "b.nsf"}, notes.RecoverPointInTime|notes.RecoverZapReplicaID, time.Date(1970, 1, 2, 4, 0, 5, 0, time.UTC),
-		func(_ context.Context, _ notes.UNID, _ uint32, path string) error { asked = append(asked, path); return nil })
+		func(_ context.Context, _ notes.UNID, _ uint32, path string) error {
+			asked = append(asked, path)
+			return nil
+		})
 	require.NoError(t, err)
 	assert.Equal(t, -1, r.Failed)
 	assert.Equal(t, []string{"/log/ä/4294967293", "/log/ä/4294967294", "/log/ä/4294967295"}, asked)
