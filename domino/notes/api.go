@@ -78,11 +78,14 @@ type Thread interface {
 	End() error
 }
 
-// Handle is a DBHANDLE, BackupContext the context of NSFBackupStart, ApplyContext that of NSFBackupStartApplyChangeInfo. They mean nothing outside their thread.
+// What follows means nothing outside its thread.
 type (
-	Handle        uint64
+	// Handle is a DBHANDLE.
+	Handle uint64
+	// BackupContext is the context of NSFBackupStart.
 	BackupContext uint64
-	ApplyContext  uint64
+	// ApplyContext is the context of NSFBackupStartApplyChangeInfo.
+	ApplyContext uint64
 )
 
 // LogInfo is what the log knows of a database.
