@@ -35,7 +35,7 @@ type Command struct {
 
 const (
 	defaultGrace = 15 * time.Second
-	keptWords    = 2 << 10 // of what a child writes to its standard error, this much of the beginning and of the end is kept
+	keptWords    = 1 << 10 // of what a child writes to its standard error, this much of the beginning and of the end is kept
 )
 
 // Start runs c and returns when Domino is ready in it. ctx is for the start alone: the process stays until Close, so that backups can be ended after a run was cancelled.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -27,18 +28,27 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// compile makes a library of the C source that checks what it is given.
-func compile(t *testing.T, more ...string) (library string) {
+// compile makes a library of C sources, with what cc is told beside them.
+func compile(t *testing.T, sources string, more ...string) (library string) {
 	t.Helper()
 	cc, err := exec.LookPath("cc")
 	if err != nil {
 		t.Skip("no C compiler: no library that the program could load")
 	}
+	files, err := filepath.Glob(filepath.FromSlash(sources))
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
 	library = filepath.Join(t.TempDir(), "libnotes.so")
-	out, err := exec.Command(cc, append([]string{"-shared", "-fPIC", "-o", library, "../capi/testdata/abi.c", "-lpthread"}, more...)...).CombinedOutput()
+	args := slices.Concat([]string{"-O1", "-shared", "-fPIC", "-o", library}, files, []string{"-lpthread"}, more)
+	out, err := exec.Command(cc, args...).CombinedOutput()
 	require.NoError(t, err, string(out))
 	return library
 }
+
+const (
+	checker = "../capi/testdata/abi.c"                        // checks what it is given
+	server  = "../../internal/sim/dominosim/libnotes/src/*.c" // keeps the rules of a Domino server
+)
 
 // command is the program with a library, a program directory and notes.ini of its own.
 func command(t *testing.T, library string, env ...string) notes.Command {
@@ -66,7 +76,7 @@ func begin(t *testing.T, c notes.Command) (notes.API, notes.Thread) {
 func TestTheProgram(t *testing.T) {
 	t.Parallel()
 	term := filepath.Join(t.TempDir(), "term")
-	c := command(t, compile(t), "ABI_TERM="+term)
+	c := command(t, compile(t, checker), "ABI_TERM="+term)
 	c.Library = "" // libnotes.so of the program directory
 	api, th := begin(t, c)
 	ctx := t.Context()
@@ -98,7 +108,7 @@ func TestTheProgram(t *testing.T) {
 
 func TestTheLibraryCrashes(t *testing.T) {
 	t.Parallel()
-	_, th := begin(t, command(t, compile(t)))
+	_, th := begin(t, command(t, compile(t, checker)))
 	_, err := th.Open(t.Context(), "crash.nsf")
 	require.ErrorIs(t, err, notes.ErrGone)
 	require.ErrorContains(t, err, "PANIC: insufficient memory")
@@ -106,7 +116,7 @@ func TestTheLibraryCrashes(t *testing.T) {
 
 func TestTheLibraryHangs(t *testing.T) {
 	t.Parallel()
-	c := command(t, compile(t), "ABI_GO=/nowhere/go")
+	c := command(t, compile(t, checker), "ABI_GO=/nowhere/go")
 	c.Grace = 200 * time.Millisecond
 	api, th := begin(t, c)
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
@@ -127,10 +137,10 @@ func TestDominoThatCannotBeLoaded(t *testing.T) {
 	require.ErrorContains(t, err, missing.Library)
 	assert.Contains(t, backup.Hint(err), "program directory")
 
-	_, err = notes.Start(t.Context(), command(t, compile(t, "-DNSFBackupStop=gone")))
+	_, err = notes.Start(t.Context(), command(t, compile(t, checker, "-DNSFBackupStop=gone")))
 	require.ErrorContains(t, err, "NSFBackupStop")
 
-	wrong := command(t, compile(t))
+	wrong := command(t, compile(t, checker))
 	wrong.INI, wrong.Dir = "/nowhere/notes.ini", t.TempDir()
 	_, err = notes.Start(t.Context(), wrong)
 	require.ErrorIs(t, err, notes.StatusNoNotesINI)
