@@ -6,8 +6,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 
 	"github.com/quiesce-go/quiesce/backup"
 	"github.com/quiesce-go/quiesce/domino/notes"
+	"github.com/quiesce-go/quiesce/internal/sim/dominosim/libnotes"
 )
 
 // childVariable makes of the test binary the program itself.
@@ -25,30 +27,31 @@ func TestMain(m *testing.M) {
 	if os.Getenv(childVariable) != "" {
 		os.Exit(run(os.Args, os.Stderr))
 	}
-	os.Exit(m.Run())
+	dir, err := os.MkdirTemp("", "quiesce-notes")
+	if err != nil {
+		panic(err)
+	}
+	standIn = sync.OnceValues(func() (string, error) { return libnotes.Compile(context.Background(), dir) })
+	status := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(status)
 }
 
-// compile makes a library of C sources, with what cc is told beside them.
-func compile(t *testing.T, sources string, more ...string) (library string) {
+// standIn compiles the library that keeps the rules of a Domino server, once.
+var standIn func() (library string, err error)
+
+// compile makes a library of the C source that checks what it is given, with what cc is told beside it.
+func compile(t *testing.T, more ...string) (library string) {
 	t.Helper()
 	cc, err := exec.LookPath("cc")
-	if err != nil {
-		t.Skip("no C compiler: no library that the program could load")
+	if err != nil || runtime.GOOS == "windows" {
+		t.Skip("no C compiler, or not for this system: no library that the program could load")
 	}
-	files, err := filepath.Glob(filepath.FromSlash(sources))
-	require.NoError(t, err)
-	require.NotEmpty(t, files)
-	library = filepath.Join(t.TempDir(), "libnotes.so")
-	args := slices.Concat([]string{"-O1", "-shared", "-fPIC", "-o", library}, files, []string{"-lpthread"}, more)
-	out, err := exec.Command(cc, args...).CombinedOutput()
+	library = filepath.Join(t.TempDir(), libnotes.Name())
+	out, err := exec.Command(cc, append([]string{"-shared", "-fPIC", "-o", library, "../capi/testdata/abi.c", "-lpthread"}, more...)...).CombinedOutput()
 	require.NoError(t, err, string(out))
 	return library
 }
-
-const (
-	checker = "../capi/testdata/abi.c"                        // checks what it is given
-	server  = "../../internal/sim/dominosim/libnotes/src/*.c" // keeps the rules of a Domino server
-)
 
 // command is the program with a library, a program directory and notes.ini of its own.
 func command(t *testing.T, library string, env ...string) notes.Command {
@@ -76,7 +79,7 @@ func begin(t *testing.T, c notes.Command) (notes.API, notes.Thread) {
 func TestTheProgram(t *testing.T) {
 	t.Parallel()
 	term := filepath.Join(t.TempDir(), "term")
-	c := command(t, compile(t, checker), "ABI_TERM="+term)
+	c := command(t, compile(t), "ABI_TERM="+term)
 	c.Library = "" // libnotes.so of the program directory
 	api, th := begin(t, c)
 	ctx := t.Context()
@@ -108,7 +111,7 @@ func TestTheProgram(t *testing.T) {
 
 func TestTheLibraryCrashes(t *testing.T) {
 	t.Parallel()
-	_, th := begin(t, command(t, compile(t, checker)))
+	_, th := begin(t, command(t, compile(t)))
 	_, err := th.Open(t.Context(), "crash.nsf")
 	require.ErrorIs(t, err, notes.ErrGone)
 	require.ErrorContains(t, err, "PANIC: insufficient memory")
@@ -116,7 +119,7 @@ func TestTheLibraryCrashes(t *testing.T) {
 
 func TestTheLibraryHangs(t *testing.T) {
 	t.Parallel()
-	c := command(t, compile(t, checker), "ABI_GO=/nowhere/go")
+	c := command(t, compile(t), "ABI_GO=/nowhere/go")
 	c.Grace = 200 * time.Millisecond
 	api, th := begin(t, c)
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
@@ -137,10 +140,10 @@ func TestDominoThatCannotBeLoaded(t *testing.T) {
 	require.ErrorContains(t, err, missing.Library)
 	assert.Contains(t, backup.Hint(err), "program directory")
 
-	_, err = notes.Start(t.Context(), command(t, compile(t, checker, "-DNSFBackupStop=gone")))
+	_, err = notes.Start(t.Context(), command(t, compile(t, "-DNSFBackupStop=gone")))
 	require.ErrorContains(t, err, "NSFBackupStop")
 
-	wrong := command(t, compile(t, checker))
+	wrong := command(t, compile(t))
 	wrong.INI, wrong.Dir = "/nowhere/notes.ini", t.TempDir()
 	_, err = notes.Start(t.Context(), wrong)
 	require.ErrorIs(t, err, notes.StatusNoNotesINI)

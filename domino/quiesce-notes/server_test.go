@@ -18,6 +18,7 @@ import (
 
 	"github.com/quiesce-go/quiesce/domino/notes"
 	"github.com/quiesce-go/quiesce/internal/sim/dominosim"
+	"github.com/quiesce-go/quiesce/internal/sim/dominosim/libnotes"
 )
 
 // way is a way to a server's API.
@@ -44,16 +45,28 @@ var ways = [...]way{
 // start runs the program with the library in C at a server.
 func start(t *testing.T, s *dominosim.Server, env ...string) notes.API {
 	t.Helper()
-	c := command(t, compile(t, server), env...)
-	c.INI = s.IniPath()
+	library, ini := serverCommand(t, s)
+	c := command(t, library, env...)
+	c.INI = ini
 	api, err := notes.Start(t.Context(), c)
 	require.NoError(t, err)
 	return api
 }
 
+// serverCommand is what the program is given to be at a server.
+func serverCommand(t *testing.T, s *dominosim.Server) (library, ini string) {
+	t.Helper()
+	library, err := standIn()
+	if errors.Is(err, libnotes.ErrNoCompiler) {
+		t.Skip(err)
+	}
+	require.NoError(t, err)
+	return library, s.IniPath()
+}
+
 func newServer(t *testing.T) *dominosim.Server {
 	t.Helper()
-	s, err := dominosim.New(t.TempDir(), dominosim.Config{Clock: time.Now, Style: notes.LogArchive})
+	s, err := dominosim.New(t.TempDir(), dominosim.Config{Clock: time.Now, Style: notes.LogArchive, ExtentSize: 16 << 10})
 	require.NoError(t, err)
 	return s
 }
@@ -82,7 +95,7 @@ func newRound(t *testing.T, s *dominosim.Server) *round {
 	require.NoError(t, s.CreateDB(mail, dominosim.DB{Title: "Jane Doe"}))
 	require.NoError(t, s.CreateDB(names, dominosim.DB{Title: "Directory"}))
 	r := &round{s: s, dir: t.TempDir()}
-	require.NoError(t, r.write(100))
+	require.NoError(t, r.write(30))
 	return r
 }
 
@@ -217,7 +230,7 @@ func (r *round) changes(ctx context.Context, h notes.Handle, c notes.BackupConte
 
 // history goes on after the full, with a moment to come back to.
 func (r *round) history(context.Context) (err error) {
-	if err := r.write(400); err != nil {
+	if err := r.write(60); err != nil {
 		return err
 	}
 	if r.middle, err = r.s.Read(mail); err != nil {
@@ -225,7 +238,7 @@ func (r *round) history(context.Context) (err error) {
 	}
 	r.then, _ = r.s.LastTransaction(mail)
 	time.Sleep(20 * time.Millisecond) // TIMEDATEs have hundredths of a second
-	if err := r.write(400); err != nil {
+	if err := r.write(60); err != nil {
 		return err
 	}
 	return nil
