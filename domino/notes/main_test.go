@@ -81,7 +81,7 @@ func command(role string) notes.Command {
 	if err != nil {
 		panic(err)
 	}
-	return notes.Command{Path: self, Env: append(os.Environ(), roleVariable+"="+role), Grace: 2 * time.Second}
+	return notes.Command{Path: self, Env: append(os.Environ(), roleVariable+"="+role), Grace: 30 * time.Second}
 }
 
 var errTest = errors.New("test")

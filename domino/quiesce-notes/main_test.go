@@ -60,7 +60,7 @@ func command(t *testing.T, library string, env ...string) notes.Command {
 	require.NoError(t, err)
 	ini := filepath.Join(t.TempDir(), "notes.ini")
 	require.NoError(t, os.WriteFile(ini, []byte("[Notes]\n"), 0o600))
-	return notes.Command{Path: self, Program: filepath.Dir(library), INI: ini, Library: library, Grace: 5 * time.Second,
+	return notes.Command{Path: self, Program: filepath.Dir(library), INI: ini, Library: library, Grace: 30 * time.Second,
 		Env: append(append(os.Environ(), childVariable+"=1"), env...)}
 }
 
@@ -122,7 +122,7 @@ func TestTheLibraryHangs(t *testing.T) {
 	c := command(t, compile(t), "ABI_GO=/nowhere/go")
 	c.Grace = 200 * time.Millisecond
 	api, th := begin(t, c)
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	_, err := th.Open(ctx, "hang.nsf")
 	require.ErrorIs(t, err, context.DeadlineExceeded)
