@@ -22,8 +22,8 @@ func (s *Source) Backup(ctx context.Context, req backup.Request, st *backup.Stag
 	out, err := r.all(ctx)
 	if cerr := r.files.close(ctx); cerr != nil {
 		// The bytes are safe; what stays behind is harmless, and the next run drops it.
-		req.Log.Warn("DIRECTORY objects stay until the next run", "err", cerr)
-		out.Warnings = append(out.Warnings, fmt.Sprintf("DIRECTORY objects could not be dropped, and stay until the next run: %v", cerr))
+		req.Log.Warn("DIRECTORY objects stay", "err", cerr)
+		out.Warnings = append(out.Warnings, staying(cerr))
 	}
 	if err != nil {
 		return backup.Result{}, s.fail(ctx, "back up", "", err)

@@ -30,12 +30,14 @@ func (s *Source) Check(ctx context.Context, dir backup.StageDir) []backup.Findin
 	if err != nil {
 		return append(out, finding("database can be backed up while it is open", err))
 	}
-	out = append(out, s.told(inv, ch), c.checkMode(ctx), c.checkRights(ctx, s.opt.Mode), s.checkState())
+	out = append(out, s.told(inv, ch), c.checkMode(ctx))
+	out = append(out, c.checkRights(ctx, inv)...)
+	out = append(out, s.checkState())
 	const job = "check"
 	f := s.files(job)
 	out = append(out, s.checkData(ctx, f, inv, ch), s.checkScratch(ctx, c, f, inv, dir))
 	if err := f.close(ctx); err != nil {
-		out = append(out, backup.Finding{What: fmt.Sprintf("a DIRECTORY object of the check stays: %v", err)})
+		out = append(out, backup.Finding{What: staying(err)})
 	}
 	return out
 }
@@ -76,27 +78,34 @@ func (c *session) checkMode(ctx context.Context) backup.Finding {
 	return backup.Finding{What: fmt.Sprintf("data files are in backup mode now, and a full fails unless a dead run of ours left them so: %v", active), Hint: adviceInBackup}
 }
 
-// checkRights names what the login lacks, where the server answers that question. Administrative logins have all of it.
-func (c *session) checkRights(ctx context.Context, mode Mode) backup.Finding {
+// checkRights names what the login lacks, where the server answers that question. That it may ask the views is known already, and EXECUTE on UTL_FILE shows when the copy of the control file is removed.
+func (c *session) checkRights(ctx context.Context, inv *Inventory) []backup.Finding {
 	have := map[string]bool{}
 	if err := c.each(ctx, "SELECT PRIVILEGE FROM SESSION_PRIVS ORDER BY PRIVILEGE", func(r row) { have[r.text("PRIVILEGE")] = true }); err != nil {
-		return backup.Finding{What: "rights cannot be asked for on this server"}
+		return []backup.Finding{{What: "rights cannot be asked for on this server"}}
 	}
-	if have["SYSDBA"] || have["SYSBACKUP"] {
-		return backup.Finding{What: "login has an administrative privilege"}
+	if have["SYSDBA"] {
+		return []backup.Finding{{What: "login has an administrative privilege"}}
 	}
-	need := []string{"ALTER DATABASE", "ALTER SYSTEM", "ALTER TABLESPACE"}
-	if mode == ModeRemote {
-		need = append(need, "CREATE ANY DIRECTORY")
+	may := backup.Finding{What: "login may put data files into backup mode and archive logs"}
+	need := []string{"ALTER DATABASE", "ALTER SYSTEM"}
+	if !c.src.opt.WholeDatabase && !inv.CDB && !have["MANAGE TABLESPACE"] { // both do by ALTER TABLESPACE [SQL]
+		need = append(need, "ALTER TABLESPACE")
 	}
-	lacks := slices.DeleteFunc(need, func(p string) bool { return have[p] || p == "ALTER TABLESPACE" && have["MANAGE TABLESPACE"] })
+	if lacks := slices.DeleteFunc(need, func(p string) bool { return have[p] }); len(lacks) > 0 {
+		may.Err, may.Hint = fmt.Errorf("it lacks %s", strings.Join(lacks, ", ")), adviceRights
+	}
+	out := []backup.Finding{may}
+	if c.src.opt.Mode != ModeRemote {
+		return out
+	}
 	switch {
-	case len(lacks) == 0:
-		return backup.Finding{What: "login may put data files into backup mode and archive logs"}
-	case slices.Equal(lacks, []string{"CREATE ANY DIRECTORY"}):
-		return backup.Finding{What: "login lacks CREATE ANY DIRECTORY, and reads folders only for which an administrator made a DIRECTORY object"}
+	case !have["CREATE ANY DIRECTORY"]:
+		out = append(out, backup.Finding{What: "login lacks CREATE ANY DIRECTORY, and reads only folders for which an administrator made a DIRECTORY object"})
+	case !have["DROP ANY DIRECTORY"]:
+		out = append(out, backup.Finding{What: "login lacks DROP ANY DIRECTORY, which SYSBACKUP does not include: DIRECTORY objects that it creates stay, and are used again"})
 	}
-	return backup.Finding{What: "login may put data files into backup mode and archive logs", Err: fmt.Errorf("it lacks %s", strings.Join(lacks, ", ")), Hint: adviceRights}
+	return out
 }
 
 // checkState writes where markers are kept.

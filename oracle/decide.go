@@ -78,8 +78,10 @@ func refuse(advice, format string, args ...any) error {
 
 // decide says what a run takes of a database. It looks at nothing but its arguments.
 func decide(kind backup.Kind, inv *Inventory, a backup.Anchor, f filter) (choice, error) {
-	if err := allowed(inv); err != nil {
-		return choice{}, err
+	for _, forbids := range []func(*Inventory) error{allowed, seesAll} {
+		if err := forbids(inv); err != nil {
+			return choice{}, err
+		}
 	}
 	ch := choice{kind: kind, last: a.Last}
 	var err error

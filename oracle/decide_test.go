@@ -46,7 +46,7 @@ func TestDatabasesThatAreRefusedByName(t *testing.T) {
 		"mounted":         {func(inv *Inventory) { inv.OpenMode = "MOUNTED" }, filter{}, "not open", "END BACKUP"},
 		"read only":       {func(inv *Inventory) { inv.OpenMode = "READ ONLY" }, filter{}, "open READ ONLY", "RMAN"},
 		"in a PDB":        {func(inv *Inventory) { inv.CDB, inv.ContainerID = true, 3 }, filter{}, "pluggable database", "CDB$ROOT"},
-		"choice in a CDB": {func(inv *Inventory) { inv.CDB, inv.ContainerID = true, 1 }, filter{include: []string{"USERS"}}, "backed up whole", "include"},
+		"choice in a CDB": {func(inv *Inventory) { inv.CDB, inv.ContainerID, inv.visible.records = true, 1, 4 }, filter{include: []string{"USERS"}}, "backed up whole", "include"},
 		"ASM":             {func(inv *Inventory) { inv.DataFiles[2].Name = "+DATA/ORCL/users.259.1" }, filter{}, "+DATA/ORCL/users.259.1", "mode rman"},
 		"unreadable":      {func(inv *Inventory) { inv.DataFiles[2].Bytes = 0 }, filter{}, "data file 4", "V$RECOVER_FILE"},
 		"no such one":     {func(*Inventory) {}, filter{include: []string{"USRES", "USERS"}}, "USRES", "HISTORY"},
