@@ -109,22 +109,27 @@ func TestOracleDay(t *testing.T) {
 			assert.Contains(t, out, `"gaps": []`)
 
 			l.obm(0, "restore", job, "--files", filepath.Join(l.dir, "out"), "--yes")
-			var files []string
 			for _, pattern := range []string{"data/*.dbf", "log/1_*.arc", "control/control.ctl", "control/control.sql", "config/server-pfile.ora", "config/init.ora", "config/password-file", "config/tempfiles.sql", "inventory.json"} {
 				found, err := filepath.Glob(filepath.Join(l.dir, "out", "*", pattern))
 				require.NoError(t, err)
 				assert.NotEmpty(t, found, "the guide names %s", pattern)
-				switch filepath.Ext(pattern) {
-				case ".dbf", ".arc", ".ctl":
-					files = append(files, found...)
-				}
 			}
-			out, _ = l.obm(0, append([]string{"inspect"}, files...)...)
-			assert.Equal(t, len(files), strings.Count(out, "ok    "), out)
+			plan, _ := l.obm(0, "plan", job, "--script")
+			require.NoError(t, os.WriteFile(filepath.Join(l.dir, "out", "restore.sql"), []byte(plan), 0o600))
+			out, _ = l.obm(0, "inspect", filepath.Join(l.dir, "out"))
+			for _, kind := range []string{"Oracle data file", "Oracle redo log", "Oracle control file", "Oracle control file as SQL", "Oracle parameters", "Oracle password file", "Quiesce inventory of an Oracle database",
+				"Quiesce script for the temporary files of an Oracle database", "Quiesce script that restores an Oracle database"} {
+				assert.Contains(t, out, ": "+kind+"\n")
+			}
 			inventories, err := filepath.Glob(filepath.Join(l.dir, "out", "*", "inventory.json"))
 			require.NoError(t, err)
+			logs, err := filepath.Glob(filepath.Join(filepath.Dir(inventories[0]), "log", "*"))
+			require.NoError(t, err)
+			require.NoError(t, os.Truncate(logs[0], 512))
+			require.NoError(t, os.Remove(filepath.Join(filepath.Dir(inventories[0]), "config", "init.ora")))
 			out, _ = l.obm(1, "inspect", inventories[0])
-			assert.NotContains(t, out, "Quiesce", "it has ids, and is no file of ours")
+			assert.Contains(t, out, filepath.Base(logs[0])+" has 512 bytes, and must have")
+			assert.Contains(t, out, "files are not beside it")
 		})
 	}
 }
