@@ -35,7 +35,7 @@ func (s *Source) Check(ctx context.Context, dir backup.StageDir) []backup.Findin
 	out = append(out, s.checkState())
 	const job = "check"
 	f := s.files(job)
-	out = append(out, s.checkData(ctx, f, inv, ch), s.checkScratch(ctx, c, f, inv, dir))
+	out = append(out, s.checkData(ctx, f, inv, ch), s.checkLogs(ctx, c, f, inv), s.checkScratch(ctx, c, f, inv, dir))
 	if err := f.close(ctx); err != nil {
 		out = append(out, backup.Finding{What: staying(err)})
 	}
@@ -135,10 +135,45 @@ func (s *Source) checkData(ctx context.Context, f files, inv *Inventory, ch choi
 		}
 	}
 	if err != nil && advice(err) == "" {
-		err = &backup.Error{Op: "read", App: application, Instance: s.instance, Artifact: path, Err: err,
-			Advice: "in local mode this process must run on the server's machine under an account that may read its files, such as oracle; or use remote mode"}
+		err = &backup.Error{Op: "read", App: application, Instance: s.instance, Artifact: path, Err: err, Advice: adviceReadable}
 	}
 	return finding(what, s.fail(ctx, "read", path, err))
+}
+
+// checkLogs looks for the last archived log of each thread. One that is not there may have been removed, so that is told and is no failure: with the next log run it is one, or a full instead.
+func (s *Source) checkLogs(ctx context.Context, c *session, f files, inv *Inventory) backup.Finding {
+	last := NoSCN
+	for _, l := range inv.OnlineLogs {
+		if l.Status == "CURRENT" {
+			last = min(last, l.FirstSCN) // where the last archived log of its thread ends
+		}
+	}
+	what := "archived logs can be read"
+	logs, err := c.logs(ctx, inv.ResetlogsSCN, last-1)
+	if err != nil {
+		return finding(what, s.fail(ctx, "list the archived logs of", "", err))
+	}
+	var gone []string
+	threads := 0
+	r := &run{s: s, files: f}
+	for i := range logs {
+		if i+1 < len(logs) && logs[i+1].Thread == logs[i].Thread {
+			continue
+		}
+		threads++
+		err := r.locateLogs(ctx, logs[i:i+1])
+		var g *gap
+		switch {
+		case errors.As(err, &g):
+			gone = append(gone, logs[i].String())
+		case err != nil:
+			return finding(what, err)
+		}
+	}
+	if len(gone) > 0 {
+		return backup.Finding{What: "archived logs are not where this process can read them, or were removed: " + strings.Join(gone, ", "), Hint: (&gap{}).Hint()}
+	}
+	return backup.Finding{What: fmt.Sprintf("%s: the last one of %d threads was looked for", what, threads)}
 }
 
 // checkScratch has the server write a control file that this process then reads.
