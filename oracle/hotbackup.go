@@ -60,7 +60,7 @@ func (r *run) hot(ctx context.Context, sc scope, copy func(began map[int]backupS
 	}
 	defer func() {
 		if eerr := r.end(ctx, keep, m, sc, became); eerr != nil {
-			err = errors.Join(err, eerr)
+			err = errors.Join(eerr, err) // what is left in backup mode comes first: its hint is the one that is shown
 		}
 	}()
 	if begin != nil {
