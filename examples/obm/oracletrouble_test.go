@@ -140,7 +140,8 @@ func TestOracleTrouble(t *testing.T) {
 		assert.Contains(t, say, "corrupt")
 		require.NoError(t, l.sim.Shutdown(true))
 		before := l.sim.Files()
-		_, say = l.obm(1, "restore", "erp", "--yes", "--overwrite")
+		_, say = l.obm(4, "restore", "erp", "--yes", "--overwrite") // now that it is known
+		assert.Contains(t, say, "is damaged")
 		assert.Contains(t, say, "hint: ")
 		assert.Equal(t, before, l.sim.Files())
 		require.NoError(t, l.sim.Startup(oraclesim.Open), "nothing was replaced")
