@@ -264,12 +264,12 @@ func (r *repair) decide() error {
 			return &backup.Error{Op: "restore", App: application, Instance: r.src.instance, Artifact: f.path, Advice: "allow overwriting, or move that file away",
 				Err: fmt.Errorf("it is there, and is not data file %d as the server wants it: %w", d.File, backup.ErrExists)}
 		}
-		needed = needed || f.fate != keptFile || r.behind[d.File]
+		needed = needed || f.fate != keptFile || r.behind[d.File] || d.Status == "OFFLINE" || d.Status == "RECOVER"
 		r.files = append(r.files, f)
 	}
 	if !needed {
 		return &backup.Error{Op: "restore", App: application, Instance: r.src.instance, Artifact: strings.Join(r.parts, ", "), Advice: "allow overwriting, to have them replaced by those of the backup and recovered",
-			Err: fmt.Errorf("all of its data files are there, and the server wants no recovery of them: %w", backup.ErrExists)}
+			Err: fmt.Errorf("all of its data files are there, online, and the server wants no recovery of them: %w", backup.ErrExists)}
 	}
 	return nil
 }

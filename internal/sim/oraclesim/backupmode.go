@@ -303,7 +303,7 @@ func (i *Instance) setOnline(t *tablespace) error {
 		if err != nil {
 			return err
 		}
-		if h.Status != 0 || h.CheckpointSCN < f.Checkpoint || h.ResetlogsSCN != i.ctl.incarnation().SCN && f.Enabled == "READ WRITE" {
+		if f.Status == "RECOVER" || h.Status != 0 || h.CheckpointSCN < f.Checkpoint || h.ResetlogsSCN != i.ctl.incarnation().SCN && f.Enabled == "READ WRITE" {
 			return stack(fault(1113, "file %d needs media recovery", f.No), dataFileFault(f))
 		}
 	}
