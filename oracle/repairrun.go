@@ -75,10 +75,20 @@ func (r *repair) putting(set *backup.RestoreSet) (*putting, error) {
 	p := &putting{src: r.src, set: set, course: r.course, overwrite: r.overwrite, texts: map[string]string{joinServer(r.work, repairScript): script.String()}, later: map[string]int64{}}
 	for _, f := range r.files {
 		if f.fate == madeFile {
-			p.later[f.path] = f.Bytes + f.Block1Offset
+			p.later[f.path] = r.size(f.DataFile)
 		}
 	}
 	return p, nil
+}
+
+// size is that of a data file. The server tells none of one that it cannot read [REF]; the last backup may know it.
+func (r *repair) size(d DataFile) int64 {
+	for _, was := range r.last.inv.DataFiles {
+		if d.Bytes == 0 && was.File == d.File && was.CreationSCN == d.CreationSCN {
+			d = was
+		}
+	}
+	return d.Bytes + d.Block1Offset
 }
 
 // free refuses to overwrite. What becomes of data files was decided, a script of ours may be replaced, and a log that is there under the name of one that is brought is another.
