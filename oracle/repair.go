@@ -24,7 +24,7 @@ type repair struct {
 	pdb    string
 	spaces []Tablespace
 	files  []repaired
-	// need is from where redo is needed, and from where the files that are put back need it.
+	// need is the SCN from which redo is needed.
 	need SCN
 	// asked: the server was looked at. A script is written without it.
 	asked bool
@@ -86,6 +86,9 @@ func (s *Source) repairFromBackups(c *course) (*repair, error) {
 		f := repaired{DataFile: d, path: r.moved(d.Name, d.File), fate: putFile}
 		if r.copyOf(d) == nil {
 			f.fate = madeFile
+			if err := r.younger(d); err != nil {
+				return nil, err
+			}
 		}
 		r.files = append(r.files, f)
 	}
@@ -221,6 +224,15 @@ func (r *repair) copyOf(d DataFile) *DataFile {
 	return &r.full.inv.DataFiles[at]
 }
 
+// younger refuses a data file that the full could have had: its job leaves the tablespace out, and the redo since the file was made is hardly to be had.
+func (r *repair) younger(d DataFile) error {
+	if d.CreationSCN >= r.full.inv.Backup.From {
+		return nil
+	}
+	return &backup.Error{Op: "restore", App: application, Instance: r.src.instance, ID: r.full.step.ID, Artifact: d.Name, Advice: "look for a full of a job that includes tablespace " + d.TablespaceName,
+		Err: fmt.Errorf("%w: it has no copy of data file %d, which is older", backup.ErrNoBackup, d.File)}
+}
+
 // head is what the header of a data file says, as the server reads it.
 type head struct {
 	checkpoint SCN
@@ -260,6 +272,9 @@ func (r *repair) decide() error {
 			f.fate = putFile
 		case err != nil:
 			f.fate = madeFile
+			if err := r.younger(d); err != nil {
+				return err
+			}
 		case f.path != d.Name || r.heads[d.File].fault != "":
 			return &backup.Error{Op: "restore", App: application, Instance: r.src.instance, Artifact: f.path, Advice: "allow overwriting, or move that file away",
 				Err: fmt.Errorf("it is there, and is not data file %d as the server wants it: %w", d.File, backup.ErrExists)}

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/quiesce-go/quiesce/backup"
+	"github.com/quiesce-go/quiesce/internal/diskroom"
 	"github.com/quiesce-go/quiesce/internal/sim/oraclesim"
 )
 
@@ -310,6 +311,71 @@ func TestATablespaceOfAnotherIncarnationOrDatabase(t *testing.T) {
 	err = other.restore(only("USERS"), true, map[string]string{"execute": "sql"})
 	require.ErrorIs(t, err, backup.ErrRefused)
 	assert.ErrorContains(t, err, "DBID")
+}
+
+// The process is on another machine than the database: nothing is put there.
+func TestATablespaceIsNotRestoredFromAfar(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, nil, nil)
+	l.history(1)
+	l.remove(l.filesOf("USERS")...)
+	control := filepath.Join(l.dir, "server", "fra", "control02.ctl")
+	require.NoError(t, os.Rename(control, control+".away"))
+	err := l.restore(only("USERS"), false, map[string]string{"execute": "sql"})
+	require.NoError(t, os.Rename(control+".away", control))
+	require.ErrorIs(t, err, backup.ErrRefused)
+	assert.Contains(t, backup.Hint(err), "machine of the database")
+	assert.Empty(t, l.ran(`ALTER TABLESPACE "USERS" OFFLINE`))
+	l.noTemporary()
+}
+
+func TestATablespaceThatTheJobLeavesOut(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, &Options{Exclude: []string{"SALES"}}, twoSpaces)
+	l.busy("before")
+	l.take(backup.Full)
+	l.take(backup.Log)
+	l.remove(l.filesOf("SALES")...)
+	err := l.restore(only("SALES"), false, map[string]string{"execute": "sql"})
+	require.ErrorIs(t, err, backup.ErrNoBackup)
+	assert.Contains(t, backup.Hint(err), "SALES")
+	p, plan := l.planned(only("SALES"))
+	require.ErrorIs(t, p.Script(t.Context(), plan, backup.RestoreOptions{}, &bytes.Buffer{}), backup.ErrNoBackup)
+}
+
+// A log that comes to be between the look at the server and the recovery is found all the same.
+func TestALogThatIsArchivedDuringARepair(t *testing.T) {
+	t.Parallel()
+	for _, execute := range []string{"sql", "sqlplus"} {
+		t.Run(execute, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t, nil, twoSpaces)
+			l.programs()
+			l.busy("before")
+			l.take(backup.Full)
+			l.exec("ALTER TABLESPACE USERS OFFLINE IMMEDIATE")
+			l.remove(l.filesOf("USERS")...)
+			src, switched := l.source(), false
+			src.room = func(string) (v diskroom.Volume, ok bool) { // asked behind the look at the server
+				for n := 0; n < 5 && !switched; n++ {
+					_, err := l.sim.Commit("SALES", fmt.Sprint("late ", n))
+					assert.NoError(t, err)
+					l.exec("ALTER SYSTEM SWITCH LOGFILE")
+				}
+				switched = true
+				return v, false
+			}
+			p, err := backup.New(backup.Config{Job: "lab", Source: src, Sink: l.sink})
+			require.NoError(t, err)
+			plan, err := p.Plan(t.Context(), only("USERS"))
+			require.NoError(t, err)
+			require.NoError(t, p.Restore(t.Context(), plan, backup.RestoreOptions{Options: map[string]string{"execute": execute}}))
+			assert.True(t, switched)
+			rows := l.contents()
+			assert.Contains(t, rows, "before 10")
+			assert.Contains(t, rows, "late 4")
+		})
+	}
 }
 
 func TestSQLPlusOfAnotherInstanceRepairsNothing(t *testing.T) {

@@ -109,6 +109,8 @@ func (r *repair) notes(set *backup.RestoreSet) {
 			set.Warn(fmt.Sprintf("data file %d, %s, is there and is kept: to have it replaced by that of the backup, allow overwriting", f.File, f.path))
 		case f.fate == madeFile:
 			set.Warn(fmt.Sprintf("data file %d, %s, is in no backup: it is made anew, and redo fills it", f.File, f.path))
+		case f.fate == putFile && f.UnrecoverableSCN > r.copyOf(f.DataFile).CheckpointSCN:
+			set.Warn(fmt.Sprintf("data file %d, %s, has changes made without logging at SCN %d, behind the backup: their blocks will be unreadable", f.File, f.path, f.UnrecoverableSCN))
 		}
 	}
 }
