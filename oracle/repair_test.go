@@ -463,13 +463,15 @@ func TestTheScriptOfATablespace(t *testing.T) {
 func TestDeathAtEveryStatementOfARepair(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]error{"session": oraclesim.ErrKillSession, "instance": oraclesim.ErrKillInstance, "refusal": errors.New("no")} {
-		for _, moment := range []oraclesim.Moment{oraclesim.Before, oraclesim.After} {
-			t.Run(fmt.Sprintf("%s/%d", name, moment), func(t *testing.T) {
+		for n, moment := range []oraclesim.Moment{oraclesim.Before, oraclesim.After, oraclesim.Before, oraclesim.After} {
+			how := map[string]string{"execute": []string{"sql", "sqlplus"}[n/2]}
+			t.Run(fmt.Sprintf("%s/%s/%d", how["execute"], name, moment), func(t *testing.T) {
 				t.Parallel()
 				l := newLab(t, nil, func(c *oraclesim.Config) {
 					twoSpaces(c)
 					c.Blocks = 8
 				})
+				l.programs()
 				l.busy("before")
 				l.take(backup.Full)
 				l.busy("between")
@@ -490,7 +492,7 @@ func TestDeathAtEveryStatementOfARepair(t *testing.T) {
 						}
 						return nil
 					})
-					err := l.restore(only("USERS"), false, map[string]string{"execute": "sql"})
+					err := l.restore(only("USERS"), false, how)
 					l.hooked(nil)
 					if !struck {
 						require.NoError(t, err)
@@ -511,7 +513,7 @@ func TestDeathAtEveryStatementOfARepair(t *testing.T) {
 						if _, cerr := l.sim.Commit("USERS", "x"); cerr != nil {
 							offline++
 						}
-						err = l.restore(only("USERS"), false, map[string]string{"execute": "sql"})
+						err = l.restore(only("USERS"), false, how)
 						if !errors.Is(err, backup.ErrExists) { // the statement that failed was the last, and was carried out
 							require.NoError(t, err, "statement %d", n)
 						}

@@ -24,7 +24,7 @@ const (
 )
 
 // Restore implements backup.Restorer, on the machine of the database. It puts all files in place and leaves restore.sql beside them, the script that brings them to the target; the option execute has it carried out.
-// See the package's documentation for the options.
+// See the package's documentation for the options. Tablespaces that are selected by name are restored alone, in the database that is open.
 //
 // Files stay under temporary names until each is there and is what it was when it was taken; nothing is replaced before.
 func (s *Source) Restore(ctx context.Context, r backup.RestoreRequest, set *backup.RestoreSet) error {
