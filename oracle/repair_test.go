@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sijms/go-ora/v2/network"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -311,6 +312,40 @@ func TestATablespaceOfAnotherIncarnationOrDatabase(t *testing.T) {
 	err = other.restore(only("USERS"), true, map[string]string{"execute": "sql"})
 	require.ErrorIs(t, err, backup.ErrRefused)
 	assert.ErrorContains(t, err, "DBID")
+}
+
+// A backup of the tablespace is under way.
+func TestATablespaceInBackupModeStaysOnline(t *testing.T) {
+	t.Parallel()
+	for _, execute := range []string{"sql", "sqlplus"} {
+		t.Run(execute, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t, nil, twoSpaces)
+			l.programs()
+			l.busy("before")
+			l.take(backup.Full)
+			truth := l.contents()
+			l.exec("ALTER TABLESPACE USERS BEGIN BACKUP")
+			err := l.restore(only("USERS"), true, map[string]string{"execute": execute})
+			require.ErrorContains(t, err, "ORA-01150")
+			assert.Contains(t, backup.Hint(err), "V$BACKUP")
+			assert.Equal(t, truth, l.contents())
+			l.noTemporary()
+			l.exec("ALTER TABLESPACE USERS END BACKUP")
+			require.NoError(t, l.restore(only("USERS"), true, map[string]string{"execute": execute}))
+			assert.Equal(t, truth, l.contents())
+		})
+	}
+}
+
+// What the server says of a statement has a hint of its own, and not that of a whole database.
+func TestHintsOfARepair(t *testing.T) {
+	t.Parallel()
+	for n, hint := range map[int]string{1113: "V$RECOVER_FILE", 1539: "at this moment", 1031: "SYSDBA"} {
+		err := repairError(&network.OracleError{ErrCode: n, ErrMsg: fmt.Sprintf("ORA-%05d: as it says", n)})
+		assert.Contains(t, backup.Hint(err), hint, n)
+	}
+	require.NoError(t, repairError(nil))
 }
 
 // The process is on another machine than the database: nothing is put there.

@@ -178,6 +178,19 @@ func (s *Source) hands(ctx context.Context, r *repair, set *backup.RestoreSet, d
 	})
 }
 
+// repairError says what an operator can do about a statement that failed.
+func repairError(err error) error {
+	switch {
+	case said(err, 1113):
+		return &backup.Error{Op: "bring online", App: application, Advice: "the server wants more redo than the recovery found: look at V$RECOVER_FILE and the alert log", Err: tidy(err)}
+	case said(err, 1150):
+		return &backup.Error{Op: "take offline", App: application, Advice: adviceInBackup, Err: tidy(err)}
+	case said(err, 1539, 1540):
+		return &backup.Error{Op: "take offline", App: application, Advice: "somebody else takes the tablespace offline or brings it online at this moment: see V$DATAFILE", Err: tidy(err)}
+	}
+	return recoveryError(err)
+}
+
 type sqlHands struct {
 	conn *session
 	r    *repair
@@ -187,7 +200,7 @@ type sqlHands struct {
 func (h sqlHands) run(ctx context.Context, statements ...string) error {
 	for _, statement := range statements {
 		if err := h.conn.exec(ctx, statement); err != nil {
-			return recoveryError(err)
+			return repairError(err)
 		}
 		h.set.Moved()
 	}
@@ -209,7 +222,7 @@ func (h sqlplusHands) run(ctx context.Context, statements ...string) error {
 		return nil
 	}
 	_, err := h.src.sqlplus(ctx, h.set, h.before()+terminated(statements...))
-	return recoveryError(err)
+	return repairError(err)
 }
 
 func (h sqlplusHands) recover(ctx context.Context) error {
