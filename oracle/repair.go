@@ -239,16 +239,27 @@ type head struct {
 	fault      string
 }
 
+// offlineNormal is what the server says of a file that was taken offline in order, and lacks nothing [REF].
+const offlineNormal = "OFFLINE NORMAL"
+
 // heads reads the headers of all data files, and which of these the server says need media recovery.
 func (c *session) heads(ctx context.Context) (heads map[int]head, behind map[int]bool, err error) {
 	heads, behind = map[int]head{}, map[int]bool{}
 	err = c.each(ctx, "SELECT FILE#, ERROR, CHECKPOINT_CHANGE# FROM V$DATAFILE_HEADER ORDER BY FILE#", func(r row) {
-		heads[int(r.int("FILE#"))] = head{r.scn("CHECKPOINT_CHANGE#"), r.text("ERROR")}
+		h := head{r.scn("CHECKPOINT_CHANGE#"), r.text("ERROR")}
+		if h.fault == offlineNormal {
+			h.fault = ""
+		}
+		heads[int(r.int("FILE#"))] = h
 	})
 	if err != nil {
 		return nil, nil, err
 	}
-	return heads, behind, c.each(ctx, "SELECT FILE# FROM V$RECOVER_FILE", func(r row) { behind[int(r.int("FILE#"))] = true })
+	return heads, behind, c.each(ctx, "SELECT FILE#, ERROR FROM V$RECOVER_FILE", func(r row) {
+		if r.text("ERROR") != offlineNormal {
+			behind[int(r.int("FILE#"))] = true
+		}
+	})
 }
 
 // decide says what becomes of each data file. What is there is replaced only when told; without, what is missing is put back, and the rest recovered with it. So an attempt that died is taken up by the next.
@@ -289,8 +300,30 @@ func (r *repair) decide() error {
 	return nil
 }
 
-// known refuses to move what is no data file of these tablespaces.
+// known refuses to move what is no data file of these tablespaces, and to put one over another file of the database, which is in use.
 func (r *repair) known() error {
+	used := map[string]bool{}
+	for _, d := range r.now.DataFiles {
+		used[d.Name] = true
+	}
+	for _, t := range r.now.TempFiles {
+		used[t.Name] = true
+	}
+	for _, name := range r.now.ControlFiles {
+		used[name] = true
+	}
+	for _, g := range r.now.OnlineLogs {
+		for _, name := range g.Members {
+			used[name] = true
+		}
+	}
+	for _, d := range r.of(r.now.DataFiles) {
+		if to := r.moved(d.Name, d.File); to != d.Name && used[to] {
+			return fmt.Errorf("%w: move: %s is another file of the database, or another one is moved there", backup.ErrOption, to)
+		} else if to != d.Name {
+			used[to] = true
+		}
+	}
 	unknown := map[string]bool{}
 	for old := range r.opt.moves {
 		unknown[old] = true

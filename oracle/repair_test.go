@@ -273,6 +273,8 @@ func TestATablespaceAloneIsRefused(t *testing.T) {
 		"with all":        {only("USERS", itemName), nil, backup.ErrRefused, "alone"},
 		"elsewhere":       {only("USERS"), map[string]string{"to": l.dir}, backup.ErrOption, "move:OLD=NEW"},
 		"resetlogs":       {only("USERS"), open, backup.ErrOption, "completely"},
+		"over another":    {only("USERS"), map[string]string{"move:" + l.filesOf("USERS")[0]: l.filesOf("SALES")[0]}, backup.ErrOption, ""},
+		"over control":    {only("USERS"), map[string]string{"move:" + l.filesOf("USERS")[0]: filepath.Join(l.dir, "server", "fra", "control02.ctl")}, backup.ErrOption, ""},
 		"somebody else's": {only("USERS"), map[string]string{"move:/no/such.dbf": "/x"}, backup.ErrOption, ""},
 	} {
 		err := l.restore(c.to, true, with(map[string]string{"execute": "sql"}, flat(c.options)...))
@@ -312,6 +314,27 @@ func TestATablespaceOfAnotherIncarnationOrDatabase(t *testing.T) {
 	err = other.restore(only("USERS"), true, map[string]string{"execute": "sql"})
 	require.ErrorIs(t, err, backup.ErrRefused)
 	assert.ErrorContains(t, err, "DBID")
+}
+
+// A tablespace that an administrator has taken offline lacks nothing, and is brought online without any redo.
+func TestATablespaceThatIsOfflineInOrder(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, nil, twoSpaces)
+	l.busy("before")
+	l.exec("ALTER TABLESPACE USERS OFFLINE")
+	l.take(backup.Full)
+	for n := range 4 {
+		_, err := l.sim.Commit("SALES", fmt.Sprint(n))
+		require.NoError(t, err)
+		l.exec("ALTER SYSTEM SWITCH LOGFILE")
+	}
+	l.remove(l.archived()...)
+	require.NoError(t, l.restore(only("USERS"), false, map[string]string{"execute": "sql"}))
+	l.exec("ALTER TABLESPACE USERS OFFLINE")
+	l.exec("ALTER TABLESPACE USERS ONLINE")
+	rows := l.contents()
+	assert.Contains(t, rows, "before 10")
+	assert.Contains(t, rows, "3")
 }
 
 // A backup of the tablespace is under way.
