@@ -244,6 +244,17 @@ func TestATablespaceOfAPluggableDatabase(t *testing.T) {
 			l.remove(lost)
 			require.NoError(t, l.restore(only("SHOP:USERS"), false, map[string]string{"execute": execute}))
 			assert.Equal(t, truth, l.contents())
+
+			l.remove(lost)
+			p, plan := l.planned(only("SHOP:USERS"))
+			files := filepath.Join(l.dir, "fetched")
+			require.NoError(t, p.Fetch(t.Context(), plan, files))
+			var script bytes.Buffer
+			require.NoError(t, p.Script(t.Context(), plan, backup.RestoreOptions{Options: map[string]string{"files": files}}, &script))
+			res := l.sim.RunProgram(t.Context(), oraclesim.Call{Args: []string{"sqlplus", "/ as sysdba"}, Input: script.String()})
+			require.Zero(t, res.Exit, "%s\n%s", script.String(), res.Output)
+			assert.Equal(t, truth, l.contents())
+
 			require.ErrorIs(t, l.restore(only("SHOP:USERS", "USERS"), true, map[string]string{"execute": execute}), backup.ErrRefused)
 			require.ErrorIs(t, l.restore(only("SHOP:SYSTEM"), true, map[string]string{"execute": execute}), backup.ErrRefused)
 			write("on")
