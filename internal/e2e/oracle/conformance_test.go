@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -100,7 +101,22 @@ func (a *subject) Fingerprint(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%d rows, last %s", len(texts), texts[len(texts)-1]), nil
 }
 
-func (a *subject) Lose(ctx context.Context) error { return a.server.lose(ctx) }
+// Lose removes what an earlier restore has left beside the files too: a second one would find it in its way.
+func (a *subject) Lose(ctx context.Context) error {
+	controls, err := a.server.query(ctx, "SELECT NAME FROM V$CONTROLFILE")
+	if err != nil {
+		return err
+	}
+	if err := a.server.lose(ctx); err != nil {
+		return err
+	}
+	for _, name := range controls {
+		if err := a.server.remove(ctx, path.Join(path.Dir(name), "restore")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 func (a *subject) Quiesced(ctx context.Context) error {
 	active, err := a.server.query(ctx, "SELECT FILE# FROM V$BACKUP WHERE STATUS = 'ACTIVE'")
