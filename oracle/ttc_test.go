@@ -35,7 +35,7 @@ const (
 )
 
 // dsn names a listener for t. The driver asks for the server's zone in SQL unless it is told.
-func (s *ttc) dsn(t *testing.T) string {
+func (s *ttc) dsn(t testing.TB) string {
 	s.calls = map[int]int{}
 	return strings.Replace(listener(t, s.serve), "?", "?SERVER LOCATION=UTC&", 1)
 }
