@@ -52,7 +52,9 @@ func BenchmarkRemoteRead(b *testing.B) {
 
 // BenchmarkLocalCopy reads a data file of the simulator from the page cache, and checks every block on the way: the agent's own share of a local full.
 func BenchmarkLocalCopy(b *testing.B) {
-	l := newLab(b, nil, func(c *oraclesim.Config) { c.Tablespaces = []oraclesim.Tablespace{{Name: "USERS", Blocks: benchBlocks}} })
+	l := newLab(b, nil, func(c *oraclesim.Config) {
+		c.Tablespaces = []oraclesim.Tablespace{{Name: "USERS", Blocks: benchBlocks}}
+	})
 	var inv *Inventory
 	require.NoError(b, l.source().with(b.Context(), func(c *session) (err error) {
 		inv, err = c.survey(b.Context())

@@ -175,7 +175,7 @@ func TestDirectoriesThatAnAdministratorMade(t *testing.T) {
 	assert.Empty(t, l.ran("DROP DIRECTORY"), "what others made stays")
 }
 
-// SYSBACKUP has CREATE ANY DIRECTORY and not DROP ANY DIRECTORY: what stays is no reason to fail, in this run or the next.
+// CREATE ANY DIRECTORY comes without DROP ANY DIRECTORY: what stays is no reason to fail, in this run or the next.
 func TestDirectoriesThatMayNotBeDropped(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, &Options{Mode: ModeRemote}, nil)

@@ -27,7 +27,7 @@ const (
 	programInside = "/quiesce-e2e.test"
 	// patience bounds pulling and starting the image.
 	patience = 8 * time.Minute
-	// roomy is the time that must be left for the scenarios inside the container.
+	// roomy is the time that must be left for all scenarios: each has a database of some GiB put back, backed up and restored.
 	roomy = 45 * time.Minute
 )
 
@@ -63,6 +63,7 @@ func startContainer(t *testing.T) *contained {
 		t.Skip("QUIESCE_ORACLE_ACCEPT_LICENSE=N: the licence of the image is not accepted")
 	}
 	testcontainers.SkipIfProviderIsNotHealthy(t)
+	inTime(t)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	local := sharedFolder(t)
@@ -116,24 +117,29 @@ func inContainer(c testcontainers.Container) shell {
 
 // inside runs the same scenarios on the machine of the database, by this very program.
 func (c *contained) inside(t *testing.T) {
-	if end, ok := t.Deadline(); ok && time.Until(end) < roomy {
-		t.Skipf("less than %s is left: run with -timeout 3h", roomy)
-	}
+	inTime(t)
 	require.NoError(t, c.server.reset(t.Context()))
 	out, err := inContainer(c.container)(t.Context(), programInside+" -test.run '^$'")
 	if err != nil && strings.Contains(out+err.Error(), "GLIBC") {
 		t.Skipf("the test program needs the C library of this machine: run with CGO_ENABLED=0: %v", err)
 	}
 	require.NoError(t, err)
-	end, limit := t.Deadline()
 	timeout := "0"
-	if limit {
+	if end, ok := t.Deadline(); ok {
 		timeout = (time.Until(end) - time.Minute).String()
 	}
 	out, err = inContainer(c.container)(t.Context(), fmt.Sprintf("mkdir -p %[1]s/inside && QUIESCE_ORACLE_DSN=%[2]s QUIESCE_ORACLE_SHARED=%[1]s/inside QUIESCE_ORACLE_CONFORMANCE=%[3]s %[4]s -test.v -test.timeout %[5]s -test.run '^TestOwnServer$'",
 		sharedInside, quoted(login("127.0.0.1:1521")), quoted(os.Getenv("QUIESCE_ORACLE_CONFORMANCE")), programInside, timeout))
 	t.Log(out)
 	require.NoError(t, err)
+}
+
+// inTime skips a test that would not come to its end.
+func inTime(t *testing.T) {
+	t.Helper()
+	if end, ok := t.Deadline(); ok && time.Until(end) < roomy {
+		t.Skipf("less than %s is left: run with -timeout 3h", roomy)
+	}
 }
 
 // unreachable tells whether an image could not be had, which is no fault of ours.

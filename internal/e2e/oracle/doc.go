@@ -9,11 +9,9 @@
 // It needs an engine (Docker), the image gvenzl/oracle-free:23-slim-faststart, which is pulled when it is not there, 2 GiB of memory and 16 GiB of disk. Its licence is that of Oracle Database Free; QUIESCE_ORACLE_ACCEPT_LICENSE=N leaves the
 // container out. The image keeps no redo: the set-up puts the database into ARCHIVELOG and makes a common user with SYSBACKUP. The agent then works on it twice. First from this process, in remote mode through the mapped port; what it backed up is restored
 // inside the container by the script that the agent writes, which sqlplus runs there. Then on the machine of the database: the test program starts itself inside the container, where files are read locally too and the agent
-// runs sqlplus itself. For that it must be a program without C libraries, and there must be time:
+// runs sqlplus itself. For that it must be a program without C libraries. All of it takes an hour or two, so that a time-out must leave room, or the container is left out:
 //
-//	CGO_ENABLED=0 go test -v -timeout 3h ./internal/e2e/oracle
-//
-// Without a time-out of at least an hour only the first of both is done.
+//	CGO_ENABLED=0 go test -v -timeout 3h -run TestContainer ./internal/e2e/oracle
 //
 // # A server of your own
 //
