@@ -36,7 +36,7 @@ func BenchmarkRemoteRead(b *testing.B) {
 			defer src.Close()
 			r := newRemote(src, "bench")
 			r.directories["/u01"] = "DATA"
-			defer r.close(b.Context()) //nolint:errcheck // it has nothing to drop
+			defer r.close(b.Context())
 			b.SetBytes(size)
 			for b.Loop() {
 				in, err := r.open(b.Context(), "/u01/users.dbf")
