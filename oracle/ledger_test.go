@@ -64,7 +64,7 @@ func TestRestoresEqualTheLedger(t *testing.T) {
 			require.NoError(t, err)
 			rounds := 30
 			if testing.Short() {
-				rounds = 6
+				rounds = 4 // each starts processes, which takes long under the race detector
 			}
 			for n := range rounds {
 				target := backup.Target{}
