@@ -301,7 +301,7 @@ func TestAnInstanceThatDiesAtEveryStatement(t *testing.T) {
 					require.Empty(t, l.sim.InBackupMode(), "statement %d", n)
 				}
 				assert.Positive(t, died)
-				if c.opt.WholeDatabase {
+				if c.opt.WholeDatabase && step == 1 { // larger steps may miss the moments between
 					assert.Positive(t, inBackup, "some of these deaths left files in backup mode")
 				}
 				m := l.take(backup.Log)
