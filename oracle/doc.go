@@ -79,8 +79,8 @@
 //
 // # What is not
 //
-// Everything here was run against a simulator only (internal/sim/oraclesim), and the network errors against a fake of the wire; neither an Oracle server nor a file that one wrote was at hand. Reading by go-ora's BFILE calls was not run against anything that
-// answers them. What is known of servers is from the documents below.
+// Everything here was run against a simulator only (internal/sim/oraclesim), and the network errors and go-ora's BFILE calls against a fake of the wire, which answers as the source of the driver expects; neither an Oracle server nor a file that one wrote
+// was at hand. What is known of servers is from the documents below. internal/e2e/oracle has the scenarios for genuine ones.
 //
 // When the room on a disk runs out during a restore all the same, what was put there is removed. Files that were already renamed when a restore with Overwrite dies are not brought back: repeat it.
 //

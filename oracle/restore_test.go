@@ -165,7 +165,11 @@ func TestRestoreBringsBackEveryMoment(t *testing.T) {
 			truth := l.history(c.threads)
 			random := rand.New(rand.NewPCG(3, uint64(c.threads))) //nolint:gosec // a test
 			first, last := l.window()
-			for n := range 30 {
+			rounds := 12
+			if testing.Short() {
+				rounds = 4 // each starts processes, which takes long under the race detector
+			}
+			for n := range rounds {
 				options := with(open, "execute", c.execute)
 				if c.moved {
 					options["to"] = filepath.Join(l.dir, fmt.Sprint("moved", n))

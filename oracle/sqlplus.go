@@ -175,9 +175,25 @@ func (s *Source) again(ctx context.Context, c *course, set *backup.RestoreSet, t
 		return nil, recoveryError(cmpError(spoken(rest), fmt.Errorf("the server does not take %s: %s", l.path, strings.TrimSpace(text))))
 	}
 	*last = q
-	out := []restoredLog{l}
+	return c.order(asked)
+}
+
+// order is how logs are offered to a recovery that begins anew and asks again what it has asked: with several threads their order is the server's, and a log that was offered before its turn is wanted later.
+func (c *course) order(asked []question) ([]restoredLog, error) {
+	var out []restoredLog
+	used := map[string]bool{}
+	for _, q := range asked {
+		given, err := c.log(q.thread, q.change)
+		if err != nil {
+			return nil, err
+		}
+		if !used[given.path] {
+			used[given.path] = true
+			out = append(out, given)
+		}
+	}
 	for _, o := range c.logs {
-		if o.NextSCN > q.change && o.path != l.path {
+		if o.NextSCN > asked[len(asked)-1].change && !used[o.path] {
 			out = append(out, o)
 		}
 	}
