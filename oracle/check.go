@@ -13,8 +13,8 @@ import (
 	"github.com/quiesce-go/quiesce/oracle/blockfile"
 )
 
-// Check implements backup.Checker. It has the server write a copy of its control file, which it reads back and removes, reads the beginning of a data file, and writes a file into Options.StateDir. Nothing is put into
-// backup mode, and no log is switched.
+// Check implements backup.Checker. It has the server write a copy of its control file, which it reads back and removes, reads the beginning of a data file, and writes a file
+// into Options.StateDir. Nothing is put into backup mode, and no log is switched.
 func (s *Source) Check(ctx context.Context, dir backup.StageDir) []backup.Finding {
 	c, err := s.open(ctx)
 	if err != nil {
@@ -27,6 +27,9 @@ func (s *Source) Check(ctx context.Context, dir backup.StageDir) []backup.Findin
 	}
 	out := []backup.Finding{{What: fmt.Sprintf("server is reachable: %s on %s, version %s, DBID %d, incarnation %d", inv.Name, inv.Host, inv.Version, inv.DBID, inv.ResetlogsSCN)}}
 	ch, err := decide(backup.Full, inv, backup.Anchor{}, s.filter)
+	if err == nil {
+		err = s.archives(inv)
+	}
 	if err != nil {
 		return append(out, finding("database can be backed up while it is open", err))
 	}
@@ -78,7 +81,8 @@ func (c *session) checkMode(ctx context.Context) backup.Finding {
 	return backup.Finding{What: fmt.Sprintf("data files are in backup mode now, and a full fails unless a dead run of ours left them so: %v", active), Hint: adviceInBackup}
 }
 
-// checkRights names what the login lacks, where the server answers that question. That it may ask the views is known already, and EXECUTE on UTL_FILE shows when the copy of the control file is removed.
+// checkRights names what the login lacks, where the server answers that question. That it may ask the views is known already, and EXECUTE on UTL_FILE shows when the copy of the
+// control file is removed.
 func (c *session) checkRights(ctx context.Context, inv *Inventory) []backup.Finding {
 	have := map[string]bool{}
 	if err := c.each(ctx, "SELECT PRIVILEGE FROM SESSION_PRIVS ORDER BY PRIVILEGE", func(r row) { have[r.text("PRIVILEGE")] = true }); err != nil {
@@ -149,6 +153,9 @@ func (s *Source) checkLogs(ctx context.Context, c *session, f files, inv *Invent
 		}
 	}
 	what := "archived logs can be read"
+	if !s.reads() {
+		return backup.Finding{What: what + " by the server"}
+	}
 	logs, err := c.logs(ctx, inv.ResetlogsSCN, last-1)
 	if err != nil {
 		return finding(what, s.fail(ctx, "list the archived logs of", "", err))

@@ -88,9 +88,6 @@ func decide(kind backup.Kind, inv *Inventory, a backup.Anchor, f filter) (choice
 	if ch.files, err = selected(inv, f); err != nil {
 		return choice{}, err
 	}
-	if err := archives(inv); err != nil {
-		return choice{}, err
-	}
 	if a.Last != nil {
 		if ch.from, err = checkpointOf(a.Last.Item); err != nil {
 			ch.last, ch.from = nil, checkpoint{}
@@ -154,8 +151,14 @@ func selected(inv *Inventory, f filter) ([]int, error) {
 	return out, nil
 }
 
-// archives refuses a database that archives its logs to ASM only: hours later none of them could be copied.
-func archives(inv *Inventory) error {
+// reads reports whether this process reads the server's files itself.
+func (s *Source) reads() bool { return s.opt.Mode == ModeLocal || s.opt.Mode == ModeRemote }
+
+// archives refuses to read from a database that archives its logs to ASM only: hours later none of them could be copied.
+func (s *Source) archives(inv *Inventory) error {
+	if !s.reads() {
+		return nil
+	}
 	var asm []string
 	for _, d := range inv.Destinations {
 		if d.Status != "VALID" || d.Target == "STANDBY" || d.Target == "REMOTE" {

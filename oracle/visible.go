@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// The views of a multitenant database show each account only the containers that its CONTAINER_DATA names, by default none but the root, and say nothing of the rest [REF: CON_ID; SQL: ALTER USER]. A backup of
-// what is seen would be one without pluggable databases. This is what tells.
+// The views of a multitenant database show each account only the containers that its CONTAINER_DATA names, by default none but the root, and say nothing of the rest [REF:
+// CON_ID; SQL: ALTER USER]. A backup of what is seen would be one without pluggable databases. This is what tells.
 type visibility struct {
 	// records is how many data file records of the control file are in use, those of dropped files too [REF V$CONTROLFILE_RECORD_SECTION]. Its row is of the database as a whole, which everybody sees.
 	records int
@@ -55,8 +55,8 @@ func (v visibility) partial() bool {
 	return len(of) > 0 && !slices.ContainsFunc(of, func(a containerData) bool { return a.all })
 }
 
-// seesAll refuses a session that does not see everything of all containers. When it sees as many data files as there are records, none is hidden. When it sees fewer, the others may just have been dropped, so it
-// is refused only for what would not be so if it saw everything.
+// seesAll refuses a session that does not see everything of all containers. When it sees as many data files as there are records, none is hidden. When it sees fewer, the others
+// may just have been dropped, so it is refused only for what would not be so if it saw everything.
 func seesAll(inv *Inventory) error {
 	if !inv.CDB {
 		return nil
