@@ -161,6 +161,14 @@ func (r *remote) close(ctx context.Context) error {
 	})
 }
 
+// staying says what becomes of DIRECTORY objects that close could not drop.
+func staying(err error) string {
+	if said(err, oraNoRights) {
+		return "DIRECTORY objects of the job stay, one for each folder it reads, and its next run uses them again: the login lacks DROP ANY DIRECTORY"
+	}
+	return fmt.Sprintf("DIRECTORY objects could not be dropped, and stay until the next run: %v", err)
+}
+
 // directoryPrefix is how the DIRECTORY objects of a job begin: what Recover finds under it is the job's own.
 func (s *Source) directoryPrefix(job string) string {
 	return s.opt.Directories + "_" + short(job, 8) + "_"
@@ -211,7 +219,7 @@ func (c *session) standingDirectory(ctx context.Context, folder string, name *st
 
 const queryDirectories = "SELECT DIRECTORY_NAME, DIRECTORY_PATH FROM ALL_DIRECTORIES ORDER BY DIRECTORY_NAME"
 
-// dropDirectories removes what a dead run left.
+// dropDirectories removes what a dead run left. A login that may create such objects need not be allowed to drop them: they stay then, do no harm, and are used again.
 func (c *session) dropDirectories(ctx context.Context, prefix string) error {
 	var names []string
 	err := c.each(ctx, queryDirectories, func(r row) {
@@ -220,7 +228,9 @@ func (c *session) dropDirectories(ctx context.Context, prefix string) error {
 		}
 	})
 	for _, name := range names {
-		err = errors.Join(err, c.exec(ctx, "DROP DIRECTORY "+quoteName(name)))
+		if derr := c.exec(ctx, "DROP DIRECTORY "+quoteName(name)); !said(derr, oraNoRights) {
+			err = errors.Join(err, derr)
+		}
 	}
 	return err
 }

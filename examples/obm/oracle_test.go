@@ -27,6 +27,7 @@ sink: file://DIR/target
 stage: {dir: stage}
 seal: {plain: true}
 agent: {listen: none}
+transfer: {retry: 0}
 jobs:
   erp:
     application: oracle
@@ -41,10 +42,12 @@ type oracleLab struct {
 	t        *testing.T
 	dir      string
 	sim      *oraclesim.Instance
+	login    oraclesim.Login
 	out, err bytes.Buffer
 
 	mu    sync.Mutex
 	clock time.Time
+	hook  func(s oraclesim.Statement, m oraclesim.Moment) error
 }
 
 func newOracleLab(t *testing.T, change func(c *oraclesim.Config)) *oracleLab {
@@ -55,6 +58,15 @@ func newOracleLab(t *testing.T, change func(c *oraclesim.Config)) *oracleLab {
 	require.NoError(t, os.Mkdir(filepath.Join(dir, "scratch"), 0o700))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "obm.yaml"), []byte(strings.ReplaceAll(oracleConfig, "DIR", dir)), 0o600))
 	c := oraclesim.Config{SID: "ORCL", Dir: filepath.Join(dir, "server"), Now: l.now, Seed: 7, LogBlocks: 64}
+	c.Hook = func(_ context.Context, s oraclesim.Statement, m oraclesim.Moment) error {
+		l.mu.Lock()
+		hook := l.hook
+		l.mu.Unlock()
+		if hook == nil {
+			return nil
+		}
+		return hook(s, m)
+	}
 	if change != nil {
 		change(&c)
 	}
@@ -71,13 +83,30 @@ func (l *oracleLab) now() time.Time {
 	return l.clock
 }
 
+// hooked runs at each statement of the server from now on.
+func (l *oracleLab) hooked(hook func(s oraclesim.Statement, m oraclesim.Moment) error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.hook = hook
+}
+
+// began are the statements that put something into backup mode.
+func (l *oracleLab) began() (out []string) {
+	for _, s := range l.sim.Statements() {
+		if strings.HasSuffix(s.Text, " BEGIN BACKUP") {
+			out = append(out, s.Text)
+		}
+	}
+	return out
+}
+
 // obm runs a command, which must end with a code.
 func (l *oracleLab) obm(code int, args ...string) (stdout, stderr string) {
 	l.t.Helper()
 	l.out.Reset()
 	l.err.Reset()
 	open := func(_ context.Context, s oracleSettings, _ string) (backup.Source, error) {
-		return oracle.FromDB(l.sim.OpenDB(oraclesim.Login{}), s.options())
+		return oracle.FromDB(l.sim.OpenDB(l.login), s.options())
 	}
 	p := &cli.Program{Applications: config.Registry{"oracle": config.App(open)}, Stdout: &l.out, Stderr: &l.err}
 	got := p.Run(l.t.Context(), append([]string{"--config", filepath.Join(l.dir, "obm.yaml")}, args...))
@@ -109,24 +138,70 @@ func TestOracleDay(t *testing.T) {
 			assert.Contains(t, out, `"gaps": []`)
 
 			l.obm(0, "restore", job, "--files", filepath.Join(l.dir, "out"), "--yes")
-			var files []string
 			for _, pattern := range []string{"data/*.dbf", "log/1_*.arc", "control/control.ctl", "control/control.sql", "config/server-pfile.ora", "config/init.ora", "config/password-file", "config/tempfiles.sql", "inventory.json"} {
 				found, err := filepath.Glob(filepath.Join(l.dir, "out", "*", pattern))
 				require.NoError(t, err)
 				assert.NotEmpty(t, found, "the guide names %s", pattern)
-				switch filepath.Ext(pattern) {
-				case ".dbf", ".arc", ".ctl":
-					files = append(files, found...)
-				}
 			}
-			out, _ = l.obm(0, append([]string{"inspect"}, files...)...)
-			assert.Equal(t, len(files), strings.Count(out, "ok    "), out)
+			plan, _ := l.obm(0, "plan", job, "--script")
+			require.NoError(t, os.WriteFile(filepath.Join(l.dir, "out", "restore.sql"), []byte(plan), 0o600))
+			out, _ = l.obm(0, "inspect", filepath.Join(l.dir, "out"))
+			for _, kind := range []string{"Oracle data file", "Oracle redo log", "Oracle control file", "Oracle control file as SQL", "Oracle parameters", "Oracle password file", "Quiesce inventory of an Oracle database",
+				"Quiesce script for the temporary files of an Oracle database", "Quiesce script that restores an Oracle database"} {
+				assert.Contains(t, out, ": "+kind+"\n")
+			}
 			inventories, err := filepath.Glob(filepath.Join(l.dir, "out", "*", "inventory.json"))
 			require.NoError(t, err)
+			logs, err := filepath.Glob(filepath.Join(filepath.Dir(inventories[0]), "log", "*"))
+			require.NoError(t, err)
+			require.NoError(t, os.Truncate(logs[0], 512))
+			require.NoError(t, os.Remove(filepath.Join(filepath.Dir(inventories[0]), "config", "init.ora")))
 			out, _ = l.obm(1, "inspect", inventories[0])
-			assert.NotContains(t, out, "Quiesce", "it has ids, and is no file of ours")
+			assert.Contains(t, out, filepath.Base(logs[0])+" has 512 bytes, and must have")
+			assert.Contains(t, out, "files are not beside it")
 		})
 	}
+}
+
+// TestOracleOneTablespace has a tablespace that is lost while the database is open, and comes back.
+func TestOracleOneTablespace(t *testing.T) {
+	t.Parallel()
+	l := newOracleLab(t, nil)
+	_, err := l.sim.Commit("USERS", "apples")
+	require.NoError(t, err)
+	l.obm(0, "backup", "erp")
+	_, err = l.sim.Commit("USERS", "pears")
+	require.NoError(t, err)
+	l.obm(0, "backup", "erp", "--kind", "log")
+	at := l.now()
+	_, err = l.sim.Commit("USERS", "plums") // in online logs only
+	require.NoError(t, err)
+	l.obm(0, "backup", "erp", "--kind", "log")
+
+	restore := []string{"restore", "erp", "--item", "USERS", "--yes", "--option", "execute=sql"}
+	_, say := l.obm(4, restore...)
+	assert.Contains(t, say, "overwriting", "nothing of it is lost")
+	_, say = l.obm(4, append(restore, "--at", at.Format(time.RFC3339))...)
+	assert.Contains(t, say, "Data Pump")
+	_, say = l.obm(4, "restore", "erp", "--item", "SYSTEM", "--yes", "--overwrite", "--option", "execute=sql")
+	assert.Contains(t, say, "STARTUP MOUNT")
+	out, _ := l.obm(0, "plan", "erp", "--item", "USERS", "--script")
+	assert.Contains(t, out, `ALTER DATABASE RECOVER TABLESPACE "USERS";`)
+
+	for _, f := range l.sim.Files() {
+		if f.Tablespace == "USERS" {
+			require.NoError(t, os.Remove(f.Path))
+		}
+	}
+	l.obm(0, restore...)
+	var rows []string
+	all, err := l.sim.Contents()
+	require.NoError(t, err)
+	for _, r := range all {
+		rows = append(rows, r.Text)
+	}
+	assert.Equal(t, []string{"apples", "pears", "plums"}, rows)
+	assert.Equal(t, oraclesim.Open, l.sim.State())
 }
 
 // TestOracleRefusals has databases that cannot be backed up, and one that somebody else is backing up.

@@ -26,9 +26,9 @@
 // All [SQL]; what may follow in brackets. A ';' at the end is ORA-00900.
 //   - ALTER DATABASE BEGIN | END BACKUP; BACKUP CONTROLFILE TO 'f' [REUSE], TO TRACE [AS 'f' [REUSE]]; MOUNT; OPEN [READ ONLY | READ WRITE | RESETLOGS]; RENAME FILE; CREATE DATAFILE n | 'f' [AS 'f']; DATAFILE n | 'f'
 //     END BACKUP | ONLINE | OFFLINE; TEMPFILE 'f' DROP; [NO]ARCHIVELOG.
-//   - ALTER DATABASE RECOVER [AUTOMATIC] [FROM 'dir'] DATABASE | TABLESPACE x | DATAFILE n [UNTIL CANCEL | TIME 't' | CHANGE n] [USING BACKUP CONTROLFILE]; LOGFILE 'f'; CONTINUE [DEFAULT]; CANCEL.
-//   - ALTER TABLESPACE BEGIN | END BACKUP, READ ONLY | WRITE, OFFLINE, ONLINE, ADD TEMPFILE 'f' SIZE n [REUSE]; ALTER SYSTEM ARCHIVE LOG CURRENT, SWITCH LOGFILE, CHECKPOINT; ALTER PLUGGABLE DATABASE ALL OPEN.
-//   - CREATE PFILE | SPFILE [='f'] FROM SPFILE | PFILE [='f'] | MEMORY; CREATE [OR REPLACE] DIRECTORY, DROP DIRECTORY; ALTER SESSION SET, which does nothing.
+//   - ALTER DATABASE RECOVER [AUTOMATIC] [FROM 'dir'] DATABASE | TABLESPACE x [, y] | DATAFILE n [UNTIL CANCEL | TIME 't' | CHANGE n] [USING BACKUP CONTROLFILE]; LOGFILE 'f'; CONTINUE [DEFAULT]; CANCEL.
+//   - ALTER TABLESPACE BEGIN | END BACKUP, READ ONLY | WRITE, OFFLINE [NORMAL | IMMEDIATE], ONLINE, ADD TEMPFILE 'f' SIZE n [REUSE]; ALTER SYSTEM ARCHIVE LOG CURRENT, SWITCH LOGFILE, CHECKPOINT; ALTER PLUGGABLE DATABASE ALL OPEN.
+//   - CREATE PFILE | SPFILE [='f'] FROM SPFILE | PFILE [='f'] | MEMORY; CREATE [OR REPLACE] DIRECTORY, DROP DIRECTORY; ALTER SESSION SET CONTAINER = x, and SET of all else, which does nothing.
 //   - SELECT [DISTINCT] of columns, literals, COUNT, MIN, MAX, TO_CHAR, NVL, UPPER, SYS_CONTEXT, SYSTIMESTAMP, SYSDATE, USER, DBMS_LOB.GETLENGTH, FILEEXISTS and SUBSTR of BFILENAME, FROM one view WHERE with =, <>, <,
 //     <=, >, >=, IN, IS [NOT] NULL, AND, OR, parentheses, ORDER BY. Views and columns are in view.go and rmanpiece.go [REF]. No joins, no LIKE, no GROUP BY.
 //   - PL/SQL blocks of declarations, assignments and DBMS_LOB.FILEOPEN, READ, FILECLOSE, FILECLOSEALL, UTL_FILE.FREMOVE, with binds in and out [PLS, LOB].
@@ -47,7 +47,7 @@
 // # Errors
 //
 // Numbers and first lines follow [ERR]. Backup mode: 01123, 01128, 01140, 01142, 01146, 01149, 01150, 01199, 01642, 10873, 00258, 03217. State: 01033, 01034, 01081, 01100, 01109, 01126, 01219, 01507, 01531, 16000, 16005,
-// 65040, 00205, 00214, 01103, 01078, 01589. Recovery: those above, 00264, 00283, 00308, 00310, 00326, 00328, 00334, 00353, 01112, 01124, 01139, 01152, 01153, 01156, 01157, 01190, 01207, 01610. Files: 01119, 01121, 01141,
+// 65011, 65040, 00205, 00214, 01103, 01078, 01589. Recovery: those above, 00264, 00283, 00308, 00310, 00326, 00328, 00334, 00353, 01112, 01124, 01139, 01152, 01153, 01156, 01157, 01190, 01207, 01610, 00274. Offline: 01145, 01191, 01539, 01541, 30042. Files: 01119, 01121, 01141,
 // 01182, 01511, 01516, 01537, 01565, 01580, 19504, 19505, 19625, 27037, 27038, 27040. Space: 00257, 01653, 16038, 19809. BFILE: 22285 to 22290, 21560, 01403. Sessions: 01013, 01017, 01031, 03113, 03114, 12514.
 //
 // # Programs
@@ -63,7 +63,7 @@
 //
 // # What is not simulated
 //
-// Rights are three kinds of login, not grants. Transactions: a row is one. ASM, TDE, standby that applies redo, resizing, media managers, block media recovery, recovery through RESETLOGS, flashback, the listener. A hot
+// Grants, beside those of Config.Users, and CONTAINER_DATA for single views. Transactions: a row is one. ASM, TDE, standby that applies redo, resizing, media managers, block media recovery, recovery through RESETLOGS, flashback, the listener. A hot
 // file is written to by statements and commits of the test, not by a clock. Read-only files whose tablespace was written to after the control file was saved.
 //
 // # What tests can do

@@ -47,21 +47,55 @@ func (s *session) execute(ctx context.Context, note Statement, args []driver.Nam
 		r.at = 0
 		return nil, a.plsql()
 	case r.take("ALTER DATABASE"):
-		return nil, a.alterDatabase()
+		return nil, a.rightful(alterDatabase, a.alterDatabase)
 	case r.take("ALTER TABLESPACE"):
-		return nil, a.alterTablespace()
+		return nil, a.rightful(alterTablespace, a.alterTablespace)
 	case r.take("ALTER SYSTEM"):
-		return nil, a.alterSystem()
+		return nil, a.rightful(alterSystem, a.alterSystem)
 	case r.take("ALTER PLUGGABLE DATABASE"):
 		return nil, a.alterPDB()
 	case r.take("CREATE"):
 		return nil, a.create()
 	case r.take("DROP DIRECTORY"):
-		return nil, a.dropDirectory()
+		return nil, a.rightful(dropDirectory, a.dropDirectory)
+	case r.take("ALTER SESSION SET CONTAINER ="):
+		return nil, a.setContainer()
 	case r.take("ALTER SESSION SET"):
 		return nil, nil
 	}
 	return nil, unknown(note.Text)
+}
+
+// rightful runs a statement that takes a right.
+func (a *act) rightful(right string, do func() error) error {
+	if err := a.session.allowed(right); err != nil {
+		return err
+	}
+	return do()
+}
+
+// setContainer goes to another container, which takes a common user: every one here is.
+func (a *act) setContainer() error {
+	name, ok := a.r.name()
+	if !ok {
+		return unknown(a.note.Text)
+	}
+	return a.known(func() error {
+		if err := a.atLeastMounted(); err != nil {
+			return err
+		}
+		if a.ctl.CDB && name == "CDB$ROOT" {
+			a.session.conID = 1
+			return nil
+		}
+		for _, p := range a.ctl.PDBs {
+			if strings.EqualFold(p.Name, name) {
+				a.session.conID = p.ConID
+				return nil
+			}
+		}
+		return fault(65011, "Pluggable database %s does not exist.", name)
+	})
 }
 
 func (a *act) mountedOnly() error {
@@ -211,6 +245,8 @@ func (a *act) alterTablespace() error {
 		return a.known(func() error { return firstThen(func() error { return a.setReadOnly(t, true) }, a.writable) })
 	case a.r.take("READ WRITE"):
 		return a.known(func() error { return firstThen(func() error { return a.setReadOnly(t, false) }, a.writable) })
+	case a.r.take("OFFLINE IMMEDIATE"):
+		return a.known(func() error { return firstThen(func() error { return a.setOfflineNow(t) }, a.writable) })
 	case a.r.take("OFFLINE NORMAL"), a.r.take("OFFLINE"):
 		return a.known(func() error { return firstThen(func() error { return a.setOffline(t) }, a.writable) })
 	case a.r.take("ONLINE"):
@@ -339,6 +375,9 @@ func (a *act) create() error {
 func (a *act) createDirectory() error {
 	if !a.r.take("OR REPLACE DIRECTORY") && !a.r.take("DIRECTORY") {
 		return unknown(a.note.Text)
+	}
+	if err := a.session.allowed(createDirectory); err != nil {
+		return err
 	}
 	name, ok := a.r.name()
 	if !ok || !a.r.take("AS") {
