@@ -38,7 +38,9 @@ func begin(t *testing.T, th notes.Thread, name string) (notes.Handle, notes.Back
 func TestCopies(t *testing.T) {
 	t.Parallel()
 	every := func(s *dominosim.Server) func(int64) {
-		return func(at int64) { require.NoError(t, s.Write(db, fmt.Sprintf("k%03d", at/4096%40), fmt.Sprintf("%0300d", at))) }
+		return func(at int64) {
+			require.NoError(t, s.Write(db, fmt.Sprintf("k%03d", at/4096%40), fmt.Sprintf("%0300d", at)))
+		}
 	}
 	for name, tt := range map[string]struct {
 		copier copier
