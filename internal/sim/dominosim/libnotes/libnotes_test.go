@@ -118,7 +118,7 @@ func TestMisuseEndsTheProcess(t *testing.T) {
 		assert.Contains(t, said, want, what)
 	}
 	for what, want := range map[string]string{
-		"nothing": "0000\n", "reopened handle": "0000\nreopened 0000\n", "text": "0000\n4d816c6c65722f14041614d83d14de0014f601 1 1\n",
+		"nothing": "0000\n", "reopened handle": "0000\nreopened 0000\n", "text": "0000\n4d816c6c65722f14041614d83d14f6de14f601 1 1\n",
 	} {
 		said, err := p.run(t, what)
 		require.NoError(t, err, said)
