@@ -29,7 +29,8 @@
 //     transactions of that hundredth of a second. TRANSLOG_Recreate_Logctrl and TRANSLOG_MEDIAONLY of notes.ini make it take the extents in the log directory for the log [UG].
 //
 // Guesses, where the documents name no status: NSFBackupGetChangeInfoSize before the stop is 0x0EA6; NSFBackupEnd without abort before it and marks that go back or beyond the file are 0x0208; calls of
-// the archive list out of order are 0x13DC; NSFDoneArchivingLog of the current extent, or one not offered, is 0x13DD; bringing online what is online is no error. A backup neither changes the modification
+// the archive list out of order are 0x13DC; NSFDoneArchivingLog of the current extent, or one not offered, is 0x13DD; bringing online what is online is no error;
+// an extent that was copied before it was full ends a recovery to a time, and is 0x0237 for one to the end of the log. A backup neither changes the modification
 // time of its file nor takes part in any race with a compact: those exclude each other.
 //
 // Not simulated: NSFIsNewBackupNeeded, databases of DB2, DAOS, users and their rights, timeouts of backups, undo at recovery (transactions here are done when they are logged), and all of a database that

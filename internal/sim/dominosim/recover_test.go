@@ -319,6 +319,57 @@ func TestDisaster(t *testing.T) {
 	require.NoError(t, anew.Write("a.nsf", "k", "goes on"))
 }
 
+func TestBackupsOfNewDatabases(t *testing.T) {
+	t.Parallel()
+	for name, renew := range map[string]func(*dominosim.Server) error{
+		"created":   func(*dominosim.Server) error { return nil },
+		"compacted": func(s *dominosim.Server) error { return s.Compact(db) },
+	} {
+		s := archiving(t)
+		require.NoError(t, s.CreateDB(db, dominosim.DB{}), name)
+		require.NoError(t, renew(s))
+		th := thread(t, s)
+		copier{}.backup(t, th, db, filepath.Join(s.DataDir(), "x.nsf"))
+		require.NoError(t, s.Write(db, "first", "of this life"))
+		_, err := th.Recover(t.Context(), []string{"x.nsf"}, notes.RecoverZapID, time.Time{}, nil)
+		require.NoError(t, err)
+		got, err := s.Read("x.nsf")
+		require.NoError(t, err)
+		assert.Equal(t, map[string]string{"first": "of this life"}, got, name)
+	}
+}
+
+// An extent that was copied before it was full ends a recovery to a time, and breaks one to the end of the log.
+func TestPartialExtents(t *testing.T) {
+	t.Parallel()
+	s, th := served(t)
+	ctx := t.Context()
+	backup, logs := filepath.Join(t.TempDir(), "backup"), t.TempDir()
+	copier{}.backup(t, th, db, backup)
+	write(t, s, db, 3)
+	require.NoError(t, th.ArchivingBegin(ctx))
+	e, err := th.FirstLog(ctx)
+	require.ErrorIs(t, err, dominosim.StatusNoTransLogsToArchive)
+	move(t, e.Path, filepath.Join(logs, fmt.Sprint(e.Number)))
+	require.NoError(t, th.ArchivingEnd(ctx))
+	want, err := s.Read(db)
+	require.NoError(t, err)
+	write(t, s, db, 9)
+	require.NoError(t, s.SwitchLog())
+	archive(t, th, t.TempDir())
+	last, _ := s.LastTransaction(db)
+	var asked []uint32
+	move(t, backup, filepath.Join(s.DataDir(), "x.nsf"))
+	_, err = th.Recover(ctx, []string{"x.nsf"}, notes.RecoverPointInTime, last, putFrom(logs, &asked))
+	require.NoError(t, err)
+	got, err := s.Read("x.nsf")
+	require.NoError(t, err)
+	assert.Equal(t, want, got)
+	move(t, backup, filepath.Join(s.DataDir(), "y.nsf"))
+	_, err = th.Recover(ctx, []string{"y.nsf"}, notes.RecoverZapID, time.Time{}, putFrom(logs, &asked))
+	assert.ErrorIs(t, err, dominosim.StatusTransLogMissingSegs)
+}
+
 // Any history, any moment: what is recovered is what the ledger says.
 func TestAnyMoment(t *testing.T) {
 	t.Parallel()
