@@ -82,16 +82,16 @@ func (s *Server) CreateDB(name string, o DB) error {
 
 // joinLog gives a database a new life in the server's log, or one outside of it.
 func (s *Server) joinLog(path string, h header, linked bool) error {
-	c, err := s.loadControl()
+	c, err := s.logging()
 	if err != nil && !errors.Is(err, StatusServerNotTransLogged) {
 		return err
 	}
 	_, inside := s.below(path)
-	if err != nil || s.cfg.Unlogged || !inside && !linked || h.switchedOff() || h.ods() < oldestODS {
+	if c == nil || !inside && !linked || h.switchedOff() || h.ods() < oldestODS {
 		h.join(h.logID(), s.newID(), false, 0)
 		return nil
 	}
-	h.join(c.id, s.newID(), true, c.position())
+	h.join(c.id, s.newID(), true, c.position()-1) // the next record stands at that position, and is not yet in the database
 	return nil
 }
 
