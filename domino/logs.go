@@ -23,6 +23,7 @@ const (
 	iniPrefix  = "config/"
 	metaNumber = "number"
 	metaPart   = "partial"
+	metaFile   = "file" // the name Domino had given the extent
 )
 
 // archiving runs do while this process archives the log.
@@ -198,7 +199,7 @@ func (r *run) parent(id notes.UNID) (newest backup.ID) {
 // extent copies one extent of the log. The name of its file says nothing of its number, which is why the artifact has one of ours.
 func (r *run) extent(ctx context.Context, e notes.Extent, partial bool) error {
 	a := backup.Artifact{Name: fmt.Sprintf("%s%s/%010d", logPrefix, e.LogID, e.Number), Item: itemLog, Role: backup.RoleLog,
-		Meta: map[string]string{metaLogID: e.LogID.String(), metaNumber: strconv.FormatUint(uint64(e.Number), 10)}}
+		Meta: map[string]string{metaLogID: e.LogID.String(), metaNumber: strconv.FormatUint(uint64(e.Number), 10), metaFile: filepath.Base(e.Path)}}
 	if partial {
 		a.Meta[metaPart] = "true"
 	}
