@@ -139,7 +139,7 @@ func (r *run) survey(ctx context.Context, t *thread) error {
 	var err error
 	r.style, err = t.LogStyle(r.calls)
 	switch {
-	case said(err, notLogged):
+	case said(err, notes.StatusServerNotTransLogged):
 	case err != nil:
 		return fmt.Errorf("ask for the style of the log: %w", err)
 	default:
@@ -266,7 +266,7 @@ func (r *run) consider(ctx context.Context, t *thread, p *plan, db file, id note
 	}
 	info, err := logInfo(r.calls, t, db.name)
 	switch {
-	case said(err, noSuchFile):
+	case said(err, notes.StatusNoExist):
 		r.warn("%s vanished while the run was under way", db.name)
 		return nil
 	case err != nil && !isStatus(err):

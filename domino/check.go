@@ -52,7 +52,7 @@ func told(inv *inventory) string {
 
 func (s *Source) checkLog(ctx, calls context.Context, t *thread, note func(string, error) bool) {
 	style, err := t.LogStyle(calls)
-	if said(err, notLogged) || err == nil && style != notes.LogArchive {
+	if said(err, notes.StatusServerNotTransLogged) || err == nil && style != notes.LogArchive {
 		note("the server "+styleName(style, err)+": only fulls can be taken; "+adviceStyle, nil)
 		return
 	}
@@ -76,7 +76,7 @@ func (s *Source) checkDatabase(calls context.Context, t *thread, inv *inventory,
 	}
 	name := inv.databases[0].name
 	info, err := logInfo(calls, t, name)
-	if said(err, beingCompacted, databaseOffline) {
+	if said(err, notes.StatusCompactMode, notes.StatusDBOffline) {
 		err = nil
 	}
 	what := "databases can be opened: " + name
@@ -127,7 +127,7 @@ func (s *Source) Estimate(ctx context.Context, req backup.Request) (bytes int64,
 		}
 		style, err := t.LogStyle(calls)
 		if err != nil || style != notes.LogArchive {
-			if said(err, notLogged) {
+			if said(err, notes.StatusServerNotTransLogged) {
 				err = nil
 			}
 			return err

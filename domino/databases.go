@@ -197,7 +197,7 @@ func (r *run) database(ctx context.Context, t *thread, w wanted) (it *backup.Ite
 	h, err := t.Open(r.calls, w.name)
 	if err != nil {
 		r.marker.end(w.name)
-		if _, serr := os.Stat(w.path); said(err, noSuchFile) && os.IsNotExist(serr) {
+		if _, serr := os.Stat(w.path); said(err, notes.StatusNoExist) && os.IsNotExist(serr) {
 			return nil, errVanished
 		}
 		return nil, fmt.Errorf("open it: %w", err)
@@ -244,7 +244,7 @@ func (d *dump) take(ctx context.Context) (it *backup.Item, err error) {
 	}
 	d.c, d.size, err = d.t.BackupStart(d.calls, d.h)
 	if err != nil {
-		if isStatus(err) && !said(err, backupInProgress) {
+		if isStatus(err) && !said(err, notes.StatusBackupAlreadyInProgress) {
 			d.marker.end(d.w.name)
 		}
 		return nil, fmt.Errorf("begin its backup: %w", err)

@@ -11,36 +11,16 @@ import (
 	"github.com/quiesce-go/quiesce/domino/notes"
 )
 
-// Answers of Domino that change what is done [JNA].
-const (
-	noSuchFile         notes.Status = 0x0103
-	notAuthorised      notes.Status = 0x0246
-	truncated          notes.Status = 0x024F
-	beingCompacted     notes.Status = 0x02A6
-	compactInPlace     notes.Status = 0x13AA
-	needsFixup         notes.Status = 0x13C1
-	onlyV5             notes.Status = 0x13C7
-	noLogsToArchive    notes.Status = 0x13DE
-	scanInProgress     notes.Status = 0x13E8
-	databaseInUse      notes.Status = 0x13EA
-	backupTooLate      notes.Status = 0x13EB
-	databaseOffline    notes.Status = 0x13F9
-	notABackup         notes.Status = 0x13FA
-	notLogged          notes.Status = 0x13FF
-	notArchiveStyle    notes.Status = 0x0EA1
-	backupInProgress   notes.Status = 0x0EA4
-	archivingElsewhere notes.Status = 0x0EAE
-	extentsMissing     notes.Status = 0x13E3
-)
-
 // said reports whether Domino answered with one of these.
 func said(err error, answers ...notes.Status) bool {
 	var st notes.Status
 	return errors.As(err, &st) && slices.Contains(answers, st)
 }
 
-// later reports whether what failed may work in a while: the database is being compacted.
-func later(err error) bool { return said(err, beingCompacted, compactInPlace) }
+// later reports whether what failed may work in a while: the database is being compacted or replicated.
+func later(err error) bool {
+	return said(err, notes.StatusCompactMode, notes.StatusCantBackupDuringCompact, notes.StatusAlreadyLocked)
+}
 
 // fail names the operation and object that met err, with advice where it is one an operator can act on.
 func (s *Source) fail(ctx context.Context, op, object string, err error) error {
@@ -90,28 +70,14 @@ func advice(err error) string {
 // adviceFor is by answer, where the agent knows more than the status says of itself.
 func adviceFor(st notes.Status) string {
 	switch st {
-	case backupInProgress:
+	case notes.StatusBackupAlreadyInProgress:
 		return adviceInBackup
-	case archivingElsewhere:
+	case notes.StatusTransLogArchiveInProgress:
 		return adviceArchiving
-	case notArchiveStyle, notLogged:
+	case notes.StatusTransLogNotArchived, notes.StatusServerNotTransLogged:
 		return adviceStyle
-	case beingCompacted, compactInPlace:
-		return "the database is being compacted; the next run takes it"
-	case databaseInUse:
+	case notes.StatusDBInUse:
 		return "close the database for its users (drop all, dbcache flush), give it longer (offline wait), or restore under another name"
-	case truncated, needsFixup, 0x0238, 0x0286, 0x0201:
-		return "the database is damaged: run load fixup on it, or restore it"
-	case notABackup, onlyV5:
-		return "the file is not, or no longer, a backup that log can be applied to: restore it to the moment of its full, or from another one"
-	case extentsMissing, 0x0237:
-		return "an extent of the log was not to be had; the stored backup is unharmed: restore to an earlier time or from a later full"
-	case scanInProgress:
-		return "another recovery is under way on the server; restore again when it has ended"
-	case backupTooLate:
-		return "the backup was begun after that time: ask for a later time, or name an earlier backup"
-	case notAuthorised:
-		return adviceUnreadable
 	}
-	return ""
+	return st.Hint()
 }

@@ -60,7 +60,7 @@ func list(ctx context.Context, s *Source, calls context.Context, t *thread) (*of
 		}
 		e, err := next(calls)
 		next = t.NextLog
-		if said(err, noLogsToArchive) {
+		if said(err, notes.StatusNoTransLogsToArchive) {
 			if e.Path != "" && !e.LogID.IsZero() {
 				o.current = &e
 			}

@@ -5,6 +5,7 @@ import (
 	"os"
 
 	"github.com/quiesce-go/quiesce/backup"
+	"github.com/quiesce-go/quiesce/domino/notes"
 )
 
 // Recover implements backup.Recoverer. It ends what a dead run of this job left in backup, as far as the C API allows: the context of a backup dies with its process and there is no function to end the backup of
@@ -26,7 +27,7 @@ func (s *Source) Recover(ctx context.Context, job string, _ backup.History) erro
 			}
 			err := s.endBackup(calls, t, name)
 			switch {
-			case said(err, backupInProgress):
+			case said(err, notes.StatusBackupAlreadyInProgress):
 				left = append(left, name)
 			case err != nil && !isStatus(err):
 				return err

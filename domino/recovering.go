@@ -69,7 +69,7 @@ func (x *restoring) recoverGroup(ctx context.Context, g group, list []*target) e
 			return nil
 		}
 		err = fmt.Errorf("roll forward to %s: %w", g.until.UTC().Format(time.RFC3339Nano), err)
-		if ctx.Err() != nil || !isStatus(err) || done.Failed < 0 || done.Failed >= len(list) || said(err, scanInProgress, extentsMissing) {
+		if ctx.Err() != nil || !isStatus(err) || done.Failed < 0 || done.Failed >= len(list) || said(err, notes.StatusRMScanInProgress, notes.StatusRMMQLogError) {
 			return err
 		}
 		bad := list[done.Failed]

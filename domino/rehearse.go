@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/quiesce-go/quiesce/backup"
+	"github.com/quiesce-go/quiesce/domino/notes"
 )
 
 func (s *Source) rehearse(ctx context.Context, r backup.RestoreRequest, set *backup.RestoreSet, o restoreOptions) error {
@@ -117,7 +118,7 @@ func (x *restoring) clear(ctx context.Context, dir string, made []string) error 
 	dirs := append([]string{dir}, made...)
 	for _, t := range x.c.targets {
 		if _, err := os.Stat(t.to); err == nil {
-			if err := x.t.TakeOffline(undo, t.to, x.s.opt.OfflineWait); err != nil && !said(err, databaseOffline) {
+			if err := x.t.TakeOffline(undo, t.to, x.s.opt.OfflineWait); err != nil && !said(err, notes.StatusDBOffline) {
 				errs = append(errs, fmt.Errorf("take %s offline: %w", t.to, err))
 			}
 		}

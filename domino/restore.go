@@ -225,7 +225,7 @@ func (x *restoring) settle(ctx context.Context, t *target) (err error) {
 		}
 		return x.online(ctx, t)
 	}
-	if err := x.t.TakeOffline(x.calls, t.to, x.s.opt.OfflineWait); err != nil && !said(err, databaseOffline) {
+	if err := x.t.TakeOffline(x.calls, t.to, x.s.opt.OfflineWait); err != nil && !said(err, notes.StatusDBOffline) {
 		return fmt.Errorf("take it offline: %w", err)
 	}
 	if err := os.Rename(t.to, old); err != nil {

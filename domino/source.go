@@ -23,6 +23,19 @@ type Source struct {
 	pick filter
 }
 
+// New returns a Source that runs the Notes C API in a child process: quiesce-notes, built from the package of that name below this one, with the program directory and notes.ini of the server. Each call starts
+// one, and ends it. It does no I/O.
+func New(c notes.Command, o *Options) (*Source, error) {
+	opt := Options{}
+	if o != nil {
+		opt = *o
+	}
+	if opt.NotesINI == "" {
+		opt.NotesINI = c.INI
+	}
+	return FromAPI(func(ctx context.Context) (notes.API, error) { return notes.Start(ctx, c) }, &opt)
+}
+
 // FromAPI returns a Source over any process that has the Notes C API, which open starts: once for a run, and again when the process dies. It does no I/O.
 func FromAPI(open func(ctx context.Context) (notes.API, error), o *Options) (*Source, error) {
 	opt := Options{}
