@@ -29,11 +29,11 @@ type target struct {
 	copy placed
 	// delta is the change information where it lies beside the copy.
 	delta *placed
-	// rolled says that log is applied, up to until, from extent on, in the series id.
-	rolled bool
-	until  time.Time
+	// id is the series of its log, from extent on; zero when it is not logged. It is recovered to the time until; rolled says that the plan has log for that.
 	id     notes.UNID
 	extent uint32
+	until  time.Time
+	rolled bool
 	// to is where it goes, temp where it is made.
 	to, temp string
 	// exists says that something is at to.
@@ -109,6 +109,7 @@ func (c *course) addDatabase(step *backup.RestoreStep, r backup.RestoreRequest) 
 			return nil, fmt.Errorf("number of its first extent: %w", err)
 		}
 		t.extent = uint32(n)
+		t.until = step.Item.Window.To.Truncate(tick).Add(tick)
 	}
 	as := name
 	for _, sel := range r.Target.Select {

@@ -14,28 +14,40 @@ import (
 type group struct {
 	id    notes.UNID
 	until time.Time
+	// alone says that the plan has no log for them.
+	alone bool
 }
 
-// recoverAll fetches every database and rolls them forward, all of one series to one time in one call, so that no extent is fetched twice.
-func (x *restoring) recoverAll(ctx context.Context) error {
-	groups := map[group][]*target{}
-	var order []group
-	for _, t := range slices.Clone(x.c.targets) {
-		if !t.rolled {
-			if x.c.opt.replica {
-				return x.s.refuse("restore", t.item, "leave out replica=new; Domino gives a new replica id only to what it recovers with log", "no log is applied to it")
-			}
-			if err := x.fetch(ctx, t); err != nil {
-				return err
-			}
+// groupsOf arranges databases that have a place in a log by what one recovery can do.
+func groupsOf(targets []*target) (order []group, groups map[group][]*target) {
+	groups = map[group][]*target{}
+	for _, t := range targets {
+		if t.id.IsZero() {
 			continue
 		}
-		g := group{t.id, t.until}
+		g := group{t.id, t.until, !t.rolled}
 		if groups[g] == nil {
 			order = append(order, g)
 		}
 		groups[g] = append(groups[g], t)
 	}
+	return order, groups
+}
+
+// recoverAll fetches every database and rolls them forward, all of one series to one time in one call, so that no extent is fetched twice. A database that is not logged is only fetched.
+func (x *restoring) recoverAll(ctx context.Context) error {
+	for _, t := range x.c.targets {
+		if !t.id.IsZero() {
+			continue
+		}
+		if x.c.opt.replica {
+			return x.s.refuse("restore", t.item, "leave out replica=new; Domino gives a new replica id only to what it recovers with log", "it is not logged")
+		}
+		if err := x.fetch(ctx, t); err != nil {
+			return err
+		}
+	}
+	order, groups := groupsOf(x.c.targets)
 	for _, g := range order {
 		if err := x.recoverGroup(ctx, g, groups[g]); err != nil {
 			return err
@@ -69,13 +81,31 @@ func (x *restoring) recoverGroup(ctx context.Context, g group, list []*target) e
 			return nil
 		}
 		err = fmt.Errorf("roll forward to %s: %w", g.until.UTC().Format(time.RFC3339Nano), err)
-		if ctx.Err() != nil || !isStatus(err) || done.Failed < 0 || done.Failed >= len(list) || said(err, notes.StatusRMScanInProgress, notes.StatusRMMQLogError) {
+		if ctx.Err() != nil || !isStatus(err) {
+			return err
+		}
+		if g.alone && !x.c.opt.replica && said(err, notes.StatusRMMQLogError, notes.StatusRMCannotRecover, notes.StatusRMFixupDB, notes.StatusTransLogMissingSegs) {
+			return x.unrecovered(ctx, list)
+		}
+		if done.Failed < 0 || done.Failed >= len(list) || said(err, notes.StatusRMScanInProgress, notes.StatusRMMQLogError) {
 			return err
 		}
 		bad := list[done.Failed]
 		x.failed = append(x.failed, x.s.fail(ctx, "recover", bad.item, err))
 		list = slices.Delete(list, done.Failed, done.Failed+1)
 		x.c.targets = slices.DeleteFunc(x.c.targets, func(t *target) bool { return t == bad })
+	}
+	return nil
+}
+
+// unrecovered fetches databases anew that are restored without log: what Domino needs of it even to bring them to the moment of their full is gone from the server. The copies are consistent; Domino opens them after
+// a fixup.
+func (x *restoring) unrecovered(ctx context.Context, list []*target) error {
+	for _, t := range list {
+		if err := x.fetch(ctx, t); err != nil {
+			return err
+		}
+		x.set.Warn(fmt.Sprintf("%s is as it was when its full began, and could not be recovered, since the plan has no log and the server has none of that time: run \"load fixup -f %s\" before it is used", t.item, t.item))
 	}
 	return nil
 }

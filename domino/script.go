@@ -131,26 +131,15 @@ func (p *steps) log() {
 }
 
 func (p *steps) recover() {
-	groups := map[group][]string{}
-	var order []group
-	for _, t := range p.c.targets {
-		if !t.rolled {
-			continue
-		}
-		g := group{t.id, t.until}
-		if groups[g] == nil {
-			order = append(order, g)
-		}
-		groups[g] = append(groups[g], p.below(t.to))
-	}
+	order, groups := groupsOf(p.c.targets)
 	for _, g := range order {
 		flags := "DBRECOVER_POINT_IN_TIME"
 		if p.c.opt.replica {
 			flags += " | DBRECOVER_ZAP_REPLICAID"
 		}
 		p.step("Recover in one call of NSFRecoverDatabases, with %s and the time %s:", flags, g.until.UTC().Format(time.RFC3339Nano))
-		for _, name := range groups[g] {
-			p.line("%s", name)
+		for _, t := range groups[g] {
+			p.line("%s", p.below(t.to))
 		}
 	}
 }
