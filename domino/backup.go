@@ -108,7 +108,7 @@ func (r *run) take(ctx context.Context, p *plan) (items []backup.Item, err error
 		return nil, err
 	}
 	if p.full && !r.s.opt.SkipFiles {
-		it, err := r.files(ctx, p.reason)
+		it, err := r.files(ctx, p)
 		if err != nil {
 			return nil, err
 		}
@@ -182,6 +182,8 @@ type plan struct {
 	logID  notes.UNID
 	last   *logCheckpoint
 	parent *backup.Link
+	// current is what the log was when the run began.
+	current *offer
 	// done are full extents that are safe once this backup is: Domino is told then.
 	done []notes.Extent
 }
@@ -199,6 +201,13 @@ func (r *run) decide(ctx context.Context, t *thread) (*plan, error) {
 	p := &plan{}
 	if r.req.Kind == backup.Full {
 		p.full, p.log = true, r.archives
+		if r.archives {
+			o, err := r.offered(ctx, t)
+			if err != nil && (!isStatus(err) || ctx.Err() != nil) {
+				return nil, err
+			}
+			p.current = o // without it the log fails by its name later
+		}
 		for _, db := range r.inv.databases {
 			p.take = append(p.take, wanted{file: db})
 		}
@@ -208,6 +217,7 @@ func (r *run) decide(ctx context.Context, t *thread) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.current = o
 	p.last, p.parent = lastLog(r.req.Anchors, o.id())
 	if !r.known(o.id()) {
 		p.full, p.reason = true, "no full backup in the series of the transaction log that the server writes is at the target"

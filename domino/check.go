@@ -74,21 +74,30 @@ func (s *Source) checkDatabase(calls context.Context, t *thread, inv *inventory,
 		note("there is a database to back up", s.refuse("check", "", "look at the patterns in include and exclude, and whether notes.ini is that of the server", "none is in %s", inv.data))
 		return
 	}
-	name := inv.databases[0].name
-	info, err := logInfo(calls, t, name)
-	if said(err, notes.StatusCompactMode, notes.StatusDBOffline) {
-		err = nil
+	// One that is damaged or in use costs the others nothing, and is named by the run.
+	var err error
+	for i, db := range inv.databases {
+		if i == maxNamed {
+			break
+		}
+		var info notes.LogInfo
+		if info, err = logInfo(calls, t, db.name); err == nil {
+			var f *os.File
+			if f, err = os.Open(db.path); err == nil {
+				_ = f.Close()
+				what := "databases can be opened and read: " + db.name
+				if !info.Logged {
+					what += ", which is not logged"
+				}
+				note(what, nil)
+				return
+			}
+		}
+		if !isStatus(err) {
+			break
+		}
 	}
-	what := "databases can be opened: " + name
-	if err == nil && !info.Logged {
-		what += ", which is not logged"
-	}
-	note(what, err)
-	f, err := os.Open(inv.databases[0].path)
-	if err == nil {
-		_ = f.Close()
-	}
-	note("files of databases can be read: "+name, err)
+	note("databases can be opened and read", err)
 }
 
 // checkAttachments reminds of what nobody can see in the files: how long deleted objects stay.

@@ -61,7 +61,7 @@ func (q *queue) take(m *marker) (w wanted, ok bool, err error) {
 		for _, w := range q.list[q.next:min(q.next+ahead, len(q.list))] {
 			names = append(names, w.name)
 		}
-		if err := m.begin(names); err != nil {
+		if err := m.announce(names); err != nil {
 			return w, false, err
 		}
 	}
@@ -242,6 +242,7 @@ func (d *dump) take(ctx context.Context) (it *backup.Item, err error) {
 		d.marker.end(d.w.name)
 		return nil, local{err}
 	}
+	d.marker.begin(d.w.name)
 	d.c, d.size, err = d.t.BackupStart(d.calls, d.h)
 	if err != nil {
 		if isStatus(err) && !said(err, notes.StatusBackupAlreadyInProgress) {
