@@ -76,9 +76,12 @@ func (r *run) all(ctx context.Context) (out backup.Result, err error) {
 	if err != nil {
 		return out, err
 	}
-	left, _, err := r.s.leftInBackup(r.req.Job)
+	left, id, err := r.s.leftInBackup(r.req.Job)
 	if err != nil {
 		return out, err
+	}
+	if len(left) > 0 {
+		r.warn("run %s of this job died and left databases in backup, which Domino has not ended since: %s; restart the server to release them", id, abbreviated(left))
 	}
 	if r.marker, err = r.s.newMarker(r.req, left); err != nil {
 		return out, err

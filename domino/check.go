@@ -64,6 +64,10 @@ func (s *Source) checkLog(ctx, calls context.Context, t *thread, note func(strin
 		o, err = list(ctx, s, calls, t)
 		return err
 	})
+	if said(err, notes.StatusTransLogArchiveInProgress) {
+		note("the log is kept in archive style, and another program archives it now: until it ends, log runs fail; "+adviceArchiving, nil)
+		return
+	}
 	if note("the log is kept in archive style and can be archived", err) {
 		note(fmt.Sprintf("%d extents of log %s wait to be archived", len(o.full), o.id()), nil)
 	}
@@ -141,7 +145,7 @@ func (s *Source) Estimate(ctx context.Context, req backup.Request) (bytes int64,
 			}
 			return err
 		}
-		return archiving(ctx, s, calls, t, func() error {
+		err = archiving(ctx, s, calls, t, func() error {
 			o, err := list(ctx, s, calls, t)
 			if err != nil {
 				return err
@@ -157,6 +161,10 @@ func (s *Source) Estimate(ctx context.Context, req backup.Request) (bytes int64,
 			}
 			return nil
 		})
+		if said(err, notes.StatusTransLogArchiveInProgress) {
+			return nil // the run says so
+		}
+		return err
 	})
 	return bytes, s.fail(ctx, "estimate", "", err)
 }
