@@ -76,9 +76,12 @@ func (r *run) all(ctx context.Context) (out backup.Result, err error) {
 	if err != nil {
 		return out, err
 	}
-	left, _, err := r.s.leftInBackup(r.req.Job)
+	left, id, err := r.s.leftInBackup(r.req.Job)
 	if err != nil {
 		return out, err
+	}
+	if len(left) > 0 {
+		r.warn("run %s of this job died and left databases in backup, which Domino has not ended since: %s; restart the server to release them", id, abbreviated(left))
 	}
 	if r.marker, err = r.s.newMarker(r.req, left); err != nil {
 		return out, err
@@ -108,7 +111,7 @@ func (r *run) take(ctx context.Context, p *plan) (items []backup.Item, err error
 		return nil, err
 	}
 	if p.full && !r.s.opt.SkipFiles {
-		it, err := r.files(ctx, p.reason)
+		it, err := r.files(ctx, p)
 		if err != nil {
 			return nil, err
 		}
@@ -182,6 +185,8 @@ type plan struct {
 	logID  notes.UNID
 	last   *logCheckpoint
 	parent *backup.Link
+	// current is what the log was when the run began.
+	current *offer
 	// done are full extents that are safe once this backup is: Domino is told then.
 	done []notes.Extent
 }
@@ -199,6 +204,13 @@ func (r *run) decide(ctx context.Context, t *thread) (*plan, error) {
 	p := &plan{}
 	if r.req.Kind == backup.Full {
 		p.full, p.log = true, r.archives
+		if r.archives {
+			o, err := r.offered(ctx, t)
+			if err != nil && (!isStatus(err) || ctx.Err() != nil) {
+				return nil, err
+			}
+			p.current = o // without it the log fails by its name later
+		}
 		for _, db := range r.inv.databases {
 			p.take = append(p.take, wanted{file: db})
 		}
@@ -208,6 +220,7 @@ func (r *run) decide(ctx context.Context, t *thread) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.current = o
 	p.last, p.parent = lastLog(r.req.Anchors, o.id())
 	if !r.known(o.id()) {
 		p.full, p.reason = true, "no full backup in the series of the transaction log that the server writes is at the target"

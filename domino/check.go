@@ -64,6 +64,10 @@ func (s *Source) checkLog(ctx, calls context.Context, t *thread, note func(strin
 		o, err = list(ctx, s, calls, t)
 		return err
 	})
+	if said(err, notes.StatusTransLogArchiveInProgress) {
+		note("the log is kept in archive style, and another program archives it now: until it ends, log runs fail; "+adviceArchiving, nil)
+		return
+	}
 	if note("the log is kept in archive style and can be archived", err) {
 		note(fmt.Sprintf("%d extents of log %s wait to be archived", len(o.full), o.id()), nil)
 	}
@@ -74,21 +78,30 @@ func (s *Source) checkDatabase(calls context.Context, t *thread, inv *inventory,
 		note("there is a database to back up", s.refuse("check", "", "look at the patterns in include and exclude, and whether notes.ini is that of the server", "none is in %s", inv.data))
 		return
 	}
-	name := inv.databases[0].name
-	info, err := logInfo(calls, t, name)
-	if said(err, notes.StatusCompactMode, notes.StatusDBOffline) {
-		err = nil
+	// One that is damaged or in use costs the others nothing, and is named by the run.
+	var err error
+	for i, db := range inv.databases {
+		if i == maxNamed {
+			break
+		}
+		var info notes.LogInfo
+		if info, err = logInfo(calls, t, db.name); err == nil {
+			var f *os.File
+			if f, err = os.Open(db.path); err == nil {
+				_ = f.Close()
+				what := "databases can be opened and read: " + db.name
+				if !info.Logged {
+					what += ", which is not logged"
+				}
+				note(what, nil)
+				return
+			}
+		}
+		if !isStatus(err) {
+			break
+		}
 	}
-	what := "databases can be opened: " + name
-	if err == nil && !info.Logged {
-		what += ", which is not logged"
-	}
-	note(what, err)
-	f, err := os.Open(inv.databases[0].path)
-	if err == nil {
-		_ = f.Close()
-	}
-	note("files of databases can be read: "+name, err)
+	note("databases can be opened and read", err)
 }
 
 // checkAttachments reminds of what nobody can see in the files: how long deleted objects stay.
@@ -132,7 +145,7 @@ func (s *Source) Estimate(ctx context.Context, req backup.Request) (bytes int64,
 			}
 			return err
 		}
-		return archiving(ctx, s, calls, t, func() error {
+		err = archiving(ctx, s, calls, t, func() error {
 			o, err := list(ctx, s, calls, t)
 			if err != nil {
 				return err
@@ -148,6 +161,10 @@ func (s *Source) Estimate(ctx context.Context, req backup.Request) (bytes int64,
 			}
 			return nil
 		})
+		if said(err, notes.StatusTransLogArchiveInProgress) {
+			return nil // the run says so
+		}
+		return err
 	})
 	return bytes, s.fail(ctx, "estimate", "", err)
 }

@@ -151,13 +151,15 @@ func (c *course) addLog(step *backup.RestoreStep, byName map[string]*target) err
 	}
 	for _, name := range step.For {
 		t := byName[name]
+		if name == itemFiles {
+			continue
+		}
 		if t == nil {
 			return fmt.Errorf("the plan applies log to %s before its full", name)
 		}
 		t.rolled = true
 		if t.until = step.Until.Truncate(tick); step.Until.IsZero() {
-			// Domino applies what was completed before that time, so it is asked for the first moment behind the end.
-			t.until = step.Item.Window.To.Truncate(tick).Add(tick)
+			t.until = step.Item.Window.To.Truncate(tick)
 		}
 	}
 	return nil

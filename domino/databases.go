@@ -61,7 +61,7 @@ func (q *queue) take(m *marker) (w wanted, ok bool, err error) {
 		for _, w := range q.list[q.next:min(q.next+ahead, len(q.list))] {
 			names = append(names, w.name)
 		}
-		if err := m.begin(names); err != nil {
+		if err := m.announce(names); err != nil {
 			return w, false, err
 		}
 	}
@@ -114,6 +114,12 @@ func (r *run) pass(ctx context.Context, q *queue, last bool) (items []backup.Ite
 
 // worker copies databases on a thread of its own until there are no more. When its process dies it goes on with another one.
 func (r *run) worker(ctx context.Context, q *queue, done func(w wanted, it *backup.Item, err error) error) error {
+	host := r.s.host() // of its own, so that a process that dies takes one database with it
+	defer func() {
+		if err := host.close(); err != nil {
+			r.req.Log.Warn("the process of Notes did not end as it should", "err", err)
+		}
+	}()
 	var t *thread
 	defer func() {
 		if t != nil {
@@ -129,7 +135,7 @@ func (r *run) worker(ctx context.Context, q *queue, done func(w wanted, it *back
 			return err
 		}
 		if t == nil {
-			if t, err = r.host.thread(r.calls); err != nil {
+			if t, err = host.thread(r.calls); err != nil {
 				return err
 			}
 		}
@@ -163,7 +169,7 @@ func (r *run) failed(ctx context.Context, w wanted, err error) backup.Item {
 	return it
 }
 
-var errVanished = errors.New("the database is no longer there")
+var errVanished = local{errors.New("the database is no longer there")}
 
 // local is an error of this process, not of that of Notes: reading a file, or damage.
 type local struct{ error }
@@ -242,6 +248,7 @@ func (d *dump) take(ctx context.Context) (it *backup.Item, err error) {
 		d.marker.end(d.w.name)
 		return nil, local{err}
 	}
+	d.marker.begin(d.w.name)
 	d.c, d.size, err = d.t.BackupStart(d.calls, d.h)
 	if err != nil {
 		if isStatus(err) && !said(err, notes.StatusBackupAlreadyInProgress) {

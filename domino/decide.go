@@ -75,6 +75,19 @@ func (o *offer) first() (uint32, bool) {
 	return 0, false
 }
 
+// last is the extent that was written then.
+func (o *offer) last() (uint32, bool) {
+	switch {
+	case o == nil:
+		return 0, false
+	case o.current != nil:
+		return o.current.Number, true
+	case len(o.full) > 0:
+		return o.full[len(o.full)-1].Number + 1, true
+	}
+	return 0, false
+}
+
 // whole reports whether the extents follow each other in one series.
 func (o *offer) whole() error {
 	all := slices.Clone(o.full)

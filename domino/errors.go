@@ -52,13 +52,13 @@ const (
 
 // advice says what an operator can do about err, or nothing.
 func advice(err error) string {
-	if hint := backup.Hint(err); hint != "" {
-		return hint
-	}
 	var st notes.Status
-	switch {
-	case errors.As(err, &st):
+	if errors.As(err, &st) {
 		return adviceFor(st)
+	}
+	switch hint := backup.Hint(err); {
+	case hint != "":
+		return hint
 	case errors.Is(err, errGaveUp):
 		return adviceProcess
 	case errors.Is(err, fs.ErrPermission):

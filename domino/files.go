@@ -17,9 +17,14 @@ const (
 )
 
 // files takes everything in the data directory that is no database and is not made anew by Domino, and notes.ini. A file that cannot be read is named, and the others go on.
-func (r *run) files(ctx context.Context, reason string) (backup.Item, error) {
-	now := r.s.opt.Now()
+//
+// Files have no log. They are given a place in that of the databases, so that everything can be restored to one time: files then are those of the full before it.
+func (r *run) files(ctx context.Context, p *plan) (backup.Item, error) {
+	now, reason := r.s.opt.Now(), p.reason
 	it := backup.Item{Name: itemFiles, Kind: backup.Full, Reason: reason, Window: backup.Window{From: now, To: now}}
+	if n, ok := p.current.last(); ok {
+		it.Stream, it.End = p.current.id().String(), position(n, now)
+	}
 	if err := r.notesINI(ctx, itemFiles); err != nil {
 		if stageError(err) != nil || ctx.Err() != nil {
 			return it, err

@@ -28,8 +28,8 @@ type marker struct {
 
 	mu    sync.Mutex
 	f     *os.File
-	begun map[string]bool
-	open  int // noted and not ended
+	noted map[string]bool
+	begun map[string]bool // of those noted, for which Domino was called
 }
 
 // markerLine is one line of the note.
@@ -55,9 +55,9 @@ func (s *Source) markerPath(job string) string { return s.statePath(job, "inback
 
 // newMarker begins the note of a run, which takes over what an earlier one could not end.
 func (s *Source) newMarker(req backup.Request, left []string) (*marker, error) {
-	m := &marker{path: s.markerPath(req.Job), begun: map[string]bool{}, open: len(left)}
+	m := &marker{path: s.markerPath(req.Job), noted: map[string]bool{}, begun: map[string]bool{}}
 	for _, n := range left {
-		m.begun[n] = true
+		m.noted[n], m.begun[n] = true, true
 	}
 	var text []byte
 	for _, l := range []markerLine{{Format: 1, Job: req.Job, ID: req.ID}, {Begin: left}} {
@@ -89,13 +89,13 @@ func (m *marker) write(durably bool, line markerLine) error {
 	return m.f.Sync()
 }
 
-// begin notes databases that are about to be put into backup.
-func (m *marker) begin(names []string) error {
+// announce notes databases that are about to be put into backup.
+func (m *marker) announce(names []string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var fresh []string
 	for _, n := range names {
-		if !m.begun[n] {
+		if !m.noted[n] {
 			fresh = append(fresh, n)
 		}
 	}
@@ -106,28 +106,34 @@ func (m *marker) begin(names []string) error {
 		return err
 	}
 	for _, n := range fresh {
-		m.begun[n] = true
+		m.noted[n] = true
 	}
-	m.open += len(fresh)
 	return nil
+}
+
+// begin tells that a database that was announced is put into backup now.
+func (m *marker) begin(name string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.begun[name] = true
 }
 
 // end notes that a database is not in backup by us.
 func (m *marker) end(name string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.begun[name] {
+	if m.noted[name] {
+		delete(m.noted, name)
 		delete(m.begun, name)
-		m.open--
 		_ = m.write(false, markerLine{End: name}) // without it the next run looks at one database more
 	}
 }
 
-// close removes the note when nothing in it is open.
+// close removes the note when nothing is left in backup.
 func (m *marker) close() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := m.f.Close(); err != nil || m.open > 0 {
+	if err := m.f.Close(); err != nil || len(m.begun) > 0 {
 		return err
 	}
 	return dropState(m.path)

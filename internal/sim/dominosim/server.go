@@ -150,7 +150,8 @@ func (s *Server) writeIni() error {
 	if s.cfg.Style == notes.LogArchive {
 		style = 1
 	}
-	text := fmt.Sprintf("[Notes]\nKitType=2\nDirectory=%s\nKeyFilename=server.id\nTRANSLOG_Status=%d\nTRANSLOG_Style=%d\nTRANSLOG_Path=%s\n", s.DataDir(), status, style, s.LogDir())
+	text := fmt.Sprintf("[Notes]\nKitType=2\nDirectory=%s\nKeyFilename=server.id\nTRANSLOG_Status=%d\nTRANSLOG_Style=%d\nTRANSLOG_Path=%s\nQSIM_Directory=%s\n",
+		s.DataDir(), status, style, s.LogDir(), s.simDir())
 	return os.WriteFile(s.IniPath(), []byte(text), 0o600)
 }
 
