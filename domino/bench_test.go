@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -21,17 +19,10 @@ import (
 	"github.com/quiesce-go/quiesce/internal/sim/dominosim"
 )
 
-// tree makes so many databases, of which one is made by the server and the others are copies of it, each a stranger that gets an instance of its own when it is opened.
+// tree makes so many small databases.
 func (l *lab) tree(n int) {
-	l.create("names.nsf")
-	one, err := os.ReadFile(filepath.Join(l.sim.DataDir(), "names.nsf"))
-	require.NoError(l.t, err)
-	old := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	for i := range n - 1 {
-		at := filepath.Join(l.sim.DataDir(), "mail", fmt.Sprint(i/500), fmt.Sprintf("u%d.nsf", i))
-		require.NoError(l.t, os.MkdirAll(filepath.Dir(at), 0o700))
-		require.NoError(l.t, os.WriteFile(at, one, 0o600))
-		require.NoError(l.t, os.Chtimes(at, old, old))
+	for i := range n {
+		require.NoError(l.t, l.sim.CreateDB(fmt.Sprintf("mail/%d/u%d.nsf", i/500, i), dominosim.DB{Pages: 1}))
 	}
 }
 
