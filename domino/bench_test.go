@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"iter"
 	"log/slog"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -77,7 +79,7 @@ func BenchmarkTree(b *testing.B) {
 	const databases, changed = 20000, 20
 	l := newLab(b)
 	l.tree(databases)
-	sink := backuptest.NewMemSink()
+	sink := discard{backuptest.NewMemSink(), &sync.Mutex{}, map[string]int64{}}
 	open := func(context.Context) (notes.API, error) { return l.sim.Process(), nil }
 	src, err := FromAPI(open, &l.opt)
 	require.NoError(b, err)
@@ -101,7 +103,7 @@ func BenchmarkTree(b *testing.B) {
 				}
 			}
 		}()
-		p, err := backup.New(backup.Config{Job: "mail", Source: src, Sink: discard{sink}, Workers: 2, Prove: backup.Prove{Mode: backup.ProveLater}})
+		p, err := backup.New(backup.Config{Job: "mail", Source: src, Sink: sink, Workers: 2, Prove: backup.Prove{Mode: backup.ProveLater}})
 		require.NoError(b, err)
 		_, err = p.Backup(b.Context(), kind)
 		close(stop)
@@ -126,13 +128,37 @@ func BenchmarkTree(b *testing.B) {
 	})
 }
 
-// discard keeps everything but the parts, which are only counted.
-type discard struct{ *backuptest.MemSink }
+// discard keeps everything but the parts, of which it knows the sizes.
+type discard struct {
+	*backuptest.MemSink
+	mu    *sync.Mutex
+	parts map[string]int64
+}
 
 func (d discard) Put(ctx context.Context, key string, r io.Reader) error {
 	if strings.Contains(key, "/parts.") || !strings.Contains(key, "/runs/") || strings.Contains(key, "/entries") {
 		return d.MemSink.Put(ctx, key, r)
 	}
-	_, err := io.Copy(io.Discard, r)
+	n, err := io.Copy(io.Discard, r)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.parts[key] = n
 	return err
+}
+
+func (d discard) List(ctx context.Context, prefix string) iter.Seq2[backup.Object, error] {
+	return func(yield func(backup.Object, error) bool) {
+		for o, err := range d.MemSink.List(ctx, prefix) {
+			if !yield(o, err) {
+				return
+			}
+		}
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		for key, n := range d.parts {
+			if strings.HasPrefix(key, prefix) && !yield(backup.Object{Key: key, Size: n}, nil) {
+				return
+			}
+		}
+	}
 }

@@ -133,7 +133,7 @@ func (r *run) objects(ctx context.Context, all bool, since attachmentCheckpoint)
 			return err
 		case err != nil:
 			skipped, oldestSkipped = skipped+1, min(oldestSkipped, mod) // in use: the next run takes it
-			return nil //nolint:nilerr // it was deleted since
+			return nil                                                  //nolint:nilerr // it was deleted since
 		}
 		n++
 		next.Newest = max(next.Newest, mod)
