@@ -136,7 +136,15 @@ func (r *run) worker(ctx context.Context, q *queue, done func(w wanted, it *back
 		}
 		if t == nil {
 			if t, err = host.thread(r.calls); err != nil {
-				return err
+				t = nil
+				r.marker.end(w.name)
+				if ctx.Err() != nil {
+					return context.Cause(ctx)
+				}
+				if err := done(w, nil, err); err != nil { // no process: it fails by its name, and so do those that come
+					return err
+				}
+				continue
 			}
 		}
 		it, err := r.database(ctx, t, w)
