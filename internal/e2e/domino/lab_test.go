@@ -183,13 +183,22 @@ func (j *job) kept() {
 			stored[n] = true
 		}
 	}
-	current, err := j.l.sim.CurrentExtent()
+	gone, err := j.l.gone()
 	require.NoError(j.l, err)
+	for _, n := range gone {
+		assert.True(j.l, stored[n], "extent %d was given up and is in no manifest", n)
+	}
+}
+
+// gone are the extents that Domino has removed, because it was told that they are archived.
+func (l *lab) gone() (numbers []uint32, err error) {
+	current, err := l.sim.CurrentExtent()
 	for n := uint32(1); n < current; n++ {
-		if _, err := os.Stat(filepath.Join(j.l.sim.LogDir(), fmt.Sprintf("S%07X.TXN", n))); os.IsNotExist(err) {
-			assert.True(j.l, stored[n], "extent %d was given up and is in no manifest", n)
+		if _, err := os.Stat(filepath.Join(l.sim.LogDir(), fmt.Sprintf("S%07X.TXN", n))); os.IsNotExist(err) {
+			numbers = append(numbers, n)
 		}
 	}
+	return numbers, err
 }
 
 // numberOf is the extent that a position names.
@@ -212,6 +221,11 @@ func (l *lab) left(ctx context.Context) error {
 	if err != nil || len(in) > 0 {
 		return errors.Join(fmt.Errorf("in backup: %v", in), err)
 	}
+	return l.unused(ctx)
+}
+
+// unused is left, but for databases in backup.
+func (l *lab) unused(ctx context.Context) error {
 	off, err := l.sim.Offline()
 	off = slices.DeleteFunc(off, func(path string) bool { // what a rehearsal removed was taken from the server first
 		_, err := os.Stat(path)
