@@ -118,7 +118,13 @@ func TestTheTickOfTheCopyIsNotOver(t *testing.T) {
 	l.create("names.nsf")
 	j := l.job(false)
 	at = at.Add(time.Second)
-	j.take(backup.Full)
+	j.take(backup.Full) // the database and the log in one tick
+	h, err := j.History(t.Context())
+	require.NoError(t, err)
+	moment := h.Coverage("names.nsf").Spans[0].From
+	for name, when := range map[string]time.Time{"full.nsf": {}, "moment.nsf": moment} {
+		require.NoError(t, j.restore(backup.Target{Time: when, Select: []backup.Selection{{Name: "names.nsf", As: name}}}, backup.RestoreOptions{}), name)
+	}
 	at = at.Add(time.Second)
 	l.write("names.nsf", "k", "before")
 	at = at.Add(time.Second)

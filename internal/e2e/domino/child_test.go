@@ -39,7 +39,9 @@ func buildChild(dir string) (string, error) {
 	if runtime.GOOS == "windows" {
 		path += ".exe"
 	}
-	out, err := exec.CommandContext(context.Background(), "go", "build", "-o", path, "github.com/quiesce-go/quiesce/domino/quiesce-notes").CombinedOutput()
+	cmd := exec.CommandContext(context.Background(), "go", "build", "-o", path, "./domino/quiesce-notes")
+	cmd.Dir = filepath.Join("..", "..", "..") // the module that has all it needs
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("build quiesce-notes: %w\n%s", err, out)
 	}
