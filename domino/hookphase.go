@@ -16,8 +16,11 @@ type calling struct {
 	// take answers a call.
 	take func(ctx context.Context, c hook.Call) (reference string, err error)
 
+	// oneBackup says that all calls must be of one backup of Domino.
+	oneBackup bool
+
 	mu     sync.Mutex
-	start  string // of the backup that calls, by Domino's word
+	start  string // of that backup, by Domino's word
 	active int
 	calls  int
 	done   bool
@@ -46,7 +49,7 @@ func (p *calling) enter(c hook.Call) error {
 	switch {
 	case p.over:
 		return errNotWaiting
-	case c.Start != "" && p.start != "" && c.Start != p.start:
+	case p.oneBackup && c.Start != "" && p.start != "" && c.Start != p.start:
 		return fmt.Errorf("%w: it belongs to the backup that began at %s, and Quiesce waits for that of %s", errNotWaiting, c.Start, p.start)
 	}
 	if c.Start != "" {
@@ -171,28 +174,27 @@ func (h *HookSource) attending(ctx context.Context, do func(ctx context.Context,
 	return errors.Join(err, <-ended, l.Close())
 }
 
-// load has Domino run its backup task with options, and take what it hands over. It reports whether Domino called at all.
-func (r *hookRun) load(ctx context.Context, b *switchboard, options string, take func(context.Context, hook.Call) (string, error)) (called bool, err error) {
+// load has Domino run its backup task with options, and takes what it hands over.
+func (r *hookRun) load(ctx context.Context, b *switchboard, options string, take func(context.Context, hook.Call) (string, error)) error {
 	p := newCalling(take)
+	p.oneBackup = true
 	b.expect(p)
 	defer b.expect(nil)
 	r.req.Log.Info("have Domino begin its backup", "options", options)
 	if err := r.h.begin(ctx, options); err != nil {
 		p.close()
-		return false, err
+		return err
 	}
-	err = p.wait(ctx, r.h.opt.StartTimeout, r.h.opt.IdleTimeout, func() bool { return true })
+	err := p.wait(ctx, r.h.opt.StartTimeout, r.h.opt.IdleTimeout, func() bool { return true })
 	called, said := p.close()
 	switch {
-	case err == nil:
-		return called, nil
-	case !errors.Is(err, errSilent):
-		return called, err
+	case err == nil || !errors.Is(err, errSilent):
+		return err
 	case !called:
-		return false, &backup.Error{Op: "be called by", App: application, Instance: r.h.base.opt.Instance, Artifact: "load backup " + options, Advice: hookAdvice,
+		return &backup.Error{Op: "be called by", App: application, Instance: r.h.base.opt.Instance, Artifact: "load backup " + options, Advice: hookAdvice,
 			Err: fmt.Errorf("%w: %s after the command it had not called quiesce-hook once", errSilent, r.h.opt.StartTimeout)}
 	case !said:
 		r.r.warn("Domino did not say that its backup (%s) was through; nothing came for %s, and that was taken for its end: let Post-Backup Command call quiesce-hook done", options, r.h.opt.IdleTimeout)
 	}
-	return called, nil
+	return nil
 }

@@ -175,9 +175,18 @@ func (r *hookRestore) beside(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	for name := range r.wanted {
+		at, err := place(r.h.opt.DataDir, strings.TrimPrefix(name, databasePrefix))
+		if err != nil {
+			return err
+		}
+		if _, err := os.Lstat(at); err == nil && !strings.HasSuffix(name, deltaSuffix) {
+			there = append(there, at)
+		}
+	}
 	if len(there) > 0 && !r.req.Overwrite {
 		return &backup.Error{Op: "restore", App: application, Instance: r.h.base.opt.Instance, Artifact: there[0], Err: fmt.Errorf("%d of the files are there: %w", len(there), backup.ErrExists),
-			Advice: "select databases alone, or allow overwriting"}
+			Advice: "allow overwriting: Domino restores under the name that its own request says, and nothing is replaced that it does not replace itself"}
 	}
 	x := &restoring{s: r.h.base, r: r.req, set: r.set, c: c}
 	for _, f := range c.plainFiles() {

@@ -34,11 +34,13 @@ func (h *HookSource) Backup(ctx context.Context, req backup.Request, st *backup.
 		return out, h.base.refuse("back up the log of", "", adviceStyle, "the configuration says that the server keeps no log that can be archived (no_log)")
 	}
 	r := &hookRun{h: h, req: req, r: &run{s: h.base, req: req, st: st, now: seen{}}, databases: map[string]*hookDatabase{}}
-	err = h.attending(ctx, func(ctx context.Context, b *switchboard) error {
-		out, err = r.all(ctx, b)
-		return err
-	})
-	if err != nil {
+	if ctx.Err() == nil {
+		err = h.attending(ctx, func(serving context.Context, b *switchboard) error {
+			out, err = r.all(ctx, serving, b)
+			return err
+		})
+	}
+	if err = errors.Join(err, context.Cause(ctx)); err != nil {
 		return backup.Result{}, h.base.fail(ctx, "back up", "", err)
 	}
 	return out, nil
@@ -51,12 +53,9 @@ type hookRun struct {
 	// r copies files as for a Source.
 	r *run
 
-	begin  uint64    // extents before this run
-	from   time.Time // up to when the log at the target goes
-	reason string    // why all databases are taken in a log run
-
+	// at is where the chain stood, and what this run adds to it.
 	mu        sync.Mutex
-	state     hookState
+	at        epoch
 	number    int // of references
 	databases map[string]*hookDatabase
 	upTo      time.Time // the last change of the last extent
@@ -73,48 +72,63 @@ type hookDatabase struct {
 	err error
 }
 
-func (r *hookRun) all(ctx context.Context, b *switchboard) (out backup.Result, err error) {
-	if ctx.Err() != nil {
-		return out, context.Cause(ctx)
-	}
-	old, err := r.h.loadHookState(r.req.Job)
+// all is the run: in a full the databases and then the log, so that it reaches over them; in a log run the log first, since what Domino has to offer says whether the chain goes on. What takes long ends with serving.
+func (r *hookRun) all(ctx, serving context.Context, b *switchboard) (out backup.Result, err error) {
+	note, err := r.h.loadHookState(r.req.Job)
 	if err != nil {
 		return out, err
 	}
-	r.state, r.begin, r.from, r.reason = old.resume(r.req)
+	r.at = note.resume(r.req)
 	if r.r.inv, err = r.h.base.lookIn(ctx, r.h.opt.DataDir, dataValue); err != nil {
 		return out, err
 	}
-	if !r.h.opt.NoLog {
-		if _, err := r.load(ctx, b, "-t", r.extent); err != nil {
+	log := func() error {
+		if r.h.opt.NoLog || ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return r.load(serving, b, "-t", r.extent)
+	}
+	if r.req.Kind == backup.Log && !r.at.anew {
+		if err := log(); err != nil {
 			return out, err
 		}
 	}
-	full := r.req.Kind == backup.Full || r.reason != ""
+	all := r.req.Kind == backup.Full || r.at.reason != ""
 	options := "-i"
-	if full {
+	if all {
 		options = "-b"
 	}
-	if _, err := r.load(ctx, b, options, r.file); err != nil {
+	if ctx.Err() != nil {
+		return out, context.Cause(ctx)
+	}
+	if err := r.load(serving, b, options, r.file); err != nil {
 		return out, err
 	}
-	if full && len(r.databases) == 0 {
+	if all && len(r.databases) == 0 {
 		return out, &backup.Error{Op: "back up", App: application, Instance: r.h.base.opt.Instance, Err: errors.New("domino handed over no database"), Advice: hookAdvice}
 	}
-	return r.result(ctx, full)
+	if r.req.Kind == backup.Full {
+		if err := log(); err != nil {
+			return out, err
+		}
+	}
+	return r.result(serving, all)
 }
 
 // result makes items of what was taken, and takes what Domino's backup does not cover.
 func (r *hookRun) result(ctx context.Context, full bool) (out backup.Result, err error) {
 	p := &plan{full: full}
 	if r.req.Kind == backup.Log {
-		p.reason = r.reason
+		p.reason = r.at.reason
 	}
 	items, untaken := r.items(full)
 	if full && !r.h.opt.SkipFiles {
 		it, err := r.r.files(ctx, p)
 		if err != nil {
 			return out, err
+		}
+		if !it.Failed() && !r.h.opt.NoLog { // so that everything can be restored to one time
+			it.Stream, it.End = r.at.Epoch, extentPosition(r.at.begin)
 		}
 		items = append(items, it)
 	}
@@ -125,7 +139,7 @@ func (r *hookRun) result(ctx context.Context, full bool) (out backup.Result, err
 		}
 		items = append(items, it)
 	}
-	if !r.h.opt.NoLog {
+	if !r.h.opt.NoLog && (r.req.Kind == backup.Full || !r.at.anew) {
 		it, err := r.link(ctx)
 		if err != nil {
 			return out, err
@@ -133,16 +147,19 @@ func (r *hookRun) result(ctx context.Context, full bool) (out backup.Result, err
 		items = append(items, it)
 	}
 	return backup.Result{Items: items, Untaken: untaken, Warnings: slices.Concat(r.r.inv.warnings, r.r.warnings), Meta: map[string]string{"data": r.h.opt.DataDir, "way": "hook"},
-		Pending: &acknowledged{r.h, r.req.Job, r.state}}, nil
+		Pending: &acknowledged{r.h, r.req.Job, r.at.hookState}}, nil
 }
 
 // items are the databases, and the names of those that Domino did not hand over.
 func (r *hookRun) items(full bool) (items []backup.Item, untaken []string) {
-	r.state.Owed = ""
+	r.at.Owed = ""
 	for name, db := range r.databases {
+		if db.item.Stream != "" { // the chain may have begun anew since it was handed over
+			db.item.Stream, db.item.End = r.at.Epoch, extentPosition(r.at.begin)
+		}
 		switch {
 		case db.copy && !db.delta:
-			r.state.Owed = "Domino takes databases for safe whose change information it did not hand over"
+			r.at.Owed = "Domino takes databases for safe whose change information it did not hand over"
 			db.err = &backup.Error{Op: "back up", App: application, Instance: r.h.base.opt.Instance, Artifact: name, Err: errors.New("domino handed over a copy without its change information (.DELTA), which is inconsistent"),
 				Advice: "in the configuration document of dominobackup.nsf enable Backup disable direct Apply and Backup keep empty Delta Files"}
 			fallthrough
@@ -154,32 +171,37 @@ func (r *hookRun) items(full bool) (items []backup.Item, untaken []string) {
 			items = append(items, db.item)
 		}
 	}
-	slices.SortFunc(items, func(a, b backup.Item) int { return strings.Compare(a.Name, b.Name) })
-	if !full {
-		return items, nil
-	}
-	for _, f := range r.r.inv.databases {
-		if r.databases[f.name] == nil {
-			untaken = append(untaken, f.name)
+	if full {
+		for _, f := range r.r.inv.databases {
+			if r.databases[f.name] != nil {
+				continue
+			}
+			if a := r.req.Anchors[f.name]; a.Full == nil {
+				untaken = append(untaken, f.name) // Domino leaves it out
+				continue
+			}
+			items = append(items, r.r.failed(context.Background(), wanted{file: f}, &backup.Error{Op: "back up", App: application, Instance: r.h.base.opt.Instance, Artifact: f.name,
+				Err: errors.New("domino handed it over before, and this time it did not"), Advice: "look into the backup log in dominobackup.nsf: it is damaged or in use, or was excluded there"}))
+		}
+		if len(untaken) > 0 {
+			r.r.warn("Domino did not hand over %d databases that are in its data directory, which its exclusions or its own errors explain: %s", len(untaken), abbreviated(untaken))
 		}
 	}
-	if len(untaken) > 0 {
-		r.r.warn("Domino did not hand over %d databases that are in its data directory, which its exclusions or its own errors explain: %s", len(untaken), abbreviated(untaken))
-	}
+	slices.SortFunc(items, func(a, b backup.Item) int { return strings.Compare(a.Name, b.Name) })
 	return items, untaken
 }
 
 // link is the item of the log.
 func (r *hookRun) link(ctx context.Context) (backup.Item, error) {
 	now := r.h.base.opt.Now()
-	from := r.from
+	from := r.at.from
 	if from.IsZero() {
 		from = now
 		if !r.upTo.IsZero() && r.upTo.Before(now) {
 			from = r.upTo
 		}
 	}
-	it := backup.Item{Name: itemLog, Kind: backup.Log, Stream: r.state.Epoch, Begin: extentPosition(r.begin), End: extentPosition(r.state.Accepted), PointInTime: true,
+	it := backup.Item{Name: itemLog, Kind: backup.Log, Stream: r.at.Epoch, Begin: extentPosition(r.at.begin), End: extentPosition(r.at.Accepted), PointInTime: true,
 		Window: backup.Window{From: from, To: laterOf(from, r.upTo)}}
 	if last := r.req.Anchors[itemLog].Last; last != nil && last.Stream == it.Stream {
 		it.Parent = last.ID
@@ -221,16 +243,16 @@ func (r *hookRun) reference() string {
 func (r *hookRun) tell(change func(*hookState)) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	next := r.state
+	next := r.at.hookState
 	change(&next)
-	if next.Told && next == r.state {
+	if next.Told && next == r.at.hookState {
 		return nil
 	}
 	next.Told, next.Durable = true, false
 	if err := r.h.saveHookState(r.req.Job, next); err != nil {
 		return err
 	}
-	r.state = next
+	r.at.hookState = next
 	return nil
 }
 
@@ -252,22 +274,22 @@ func (r *hookRun) extent(ctx context.Context, c hook.Call) (ref string, err erro
 	if err != nil {
 		return "", err
 	}
-	n := r.state.Accepted
+	n := r.at.Accepted
 	end := info.ModTime()
 	if now := r.h.base.opt.Now(); end.After(now) {
 		end = now
 	}
-	end = laterOf(end, laterOf(r.from, r.upTo))
-	from := r.from
+	end = laterOf(end, laterOf(r.at.from, r.upTo))
+	from := r.at.from
 	if from.IsZero() {
 		from = end
 	}
-	it := backup.Item{Name: itemLog, Kind: backup.Log, Stream: r.state.Epoch, Begin: extentPosition(r.begin), End: extentPosition(n + 1), PointInTime: true, Window: backup.Window{From: from, To: end}}
+	it := backup.Item{Name: itemLog, Kind: backup.Log, Stream: r.at.Epoch, Begin: extentPosition(r.at.begin), End: extentPosition(n + 1), PointInTime: true, Window: backup.Window{From: from, To: end}}
 	note, err := json.Marshal(it)
 	if err != nil {
 		return "", err
 	}
-	a := backup.Artifact{Name: fmt.Sprintf("%s%s/%020d", logPrefix, r.state.Epoch, n), Item: itemLog, Role: backup.RoleLog,
+	a := backup.Artifact{Name: fmt.Sprintf("%s%s/%020d", logPrefix, r.at.Epoch, n), Item: itemLog, Role: backup.RoleLog,
 		Meta: map[string]string{metaReference: ref, metaLogID: c.Reference, metaAs: c.Name, metaStart: c.Start, metaItem: string(note)}}
 	if err := r.r.plain(ctx, a, c.File); err != nil {
 		return "", err
@@ -279,20 +301,21 @@ func (r *hookRun) extent(ctx context.Context, c hook.Call) (ref string, err erro
 	return ref, nil
 }
 
-// series begins the chain anew when the log is another one.
+// series begins the chain anew when the log is another one. A log run, whose databases come behind the log, then takes these, and leaves the log to the next run.
 func (r *hookRun) series(id string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	switch {
-	case r.state.LogID == "" || r.state.LogID == id:
-		return nil
-	case r.upTo.IsZero():
-		r.reason = "the log of the server was begun anew (LogID)"
-		r.state = hookState{Epoch: "hook-" + string(r.req.ID), Run: r.req.ID}
-		r.begin, r.from = 0, time.Time{}
+	if r.at.LogID == "" || r.at.LogID == id {
 		return nil
 	}
-	return fmt.Errorf("extents of two logs came in one run: %s and %s", r.state.LogID, id)
+	if !r.upTo.IsZero() {
+		return fmt.Errorf("extents of two logs came in one run: %s and %s", r.at.LogID, id)
+	}
+	r.at = epoch{hookState: hookState{Epoch: "hook-" + string(r.req.ID), Run: r.req.ID, LogID: id, Databases: r.at.Databases, Told: r.at.Told}, anew: true, reason: "the log of the server was begun anew (LogID)"}
+	if r.req.Kind == backup.Log {
+		return fmt.Errorf("%s, and its extents come with the next run, once all databases are taken", r.at.reason)
+	}
+	return nil
 }
 
 // file takes a database or the change information of one.
@@ -335,12 +358,12 @@ func (r *hookRun) database(name string, c hook.Call) *hookDatabase {
 		at := r.h.base.opt.Now()
 		db = &hookDatabase{item: backup.Item{Name: name, Kind: backup.Full, Window: backup.Window{From: at, To: at}}}
 		if r.req.Kind == backup.Log {
-			if db.item.Reason = r.reason; r.reason == "" {
+			if db.item.Reason = r.at.reason; r.at.reason == "" {
 				db.item.Reason = "Domino counts it as new, or as a new instance (DBIID)"
 			}
 		}
 		if instance := strings.Trim(c.Reference, "0:- "); instance != "" && !r.h.opt.NoLog {
-			db.item.Stream, db.item.Incarnation, db.item.End = r.state.Epoch, c.Reference, extentPosition(r.begin)
+			db.item.Stream, db.item.Incarnation, db.item.End = r.at.Epoch, c.Reference, extentPosition(r.at.begin)
 		}
 		r.databases[name] = db
 	}
@@ -358,7 +381,7 @@ func (r *hookRun) copy(ctx context.Context, c hook.Call, name, ref string, db *h
 	if err := r.checked(ctx, a, c.File); err != nil {
 		return err
 	}
-	if err := r.tell(func(*hookState) {}); err != nil {
+	if err := r.tell(func(s *hookState) { s.Databases = true }); err != nil {
 		return err
 	}
 	r.mu.Lock()

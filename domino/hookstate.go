@@ -20,10 +20,11 @@ type hookState struct {
 	LogID string `json:"log_id,omitempty"`
 	// Accepted is how many extents of the epoch Domino was told are safe.
 	Accepted uint64 `json:"accepted"`
-	// Run is the last run; Told says that it told Domino of anything, Durable that a backup came of it.
-	Run     backup.ID `json:"run,omitempty"`
-	Told    bool      `json:"told,omitempty"`
-	Durable bool      `json:"durable,omitempty"`
+	// Run is the last run; Told says that it told Domino of anything, Databases that it told it of databases, Durable that a backup came of it.
+	Run       backup.ID `json:"run,omitempty"`
+	Told      bool      `json:"told,omitempty"`
+	Databases bool      `json:"databases,omitempty"`
+	Durable   bool      `json:"durable,omitempty"`
 	// Owed is why the next log run takes all databases.
 	Owed string `json:"owed,omitempty"`
 }
@@ -59,49 +60,64 @@ func (h *HookSource) saveHookState(job string, s hookState) error {
 // extentPosition is a place in an epoch: so many extents were before it. Domino does not tell the numbers of extents, so they are counted.
 func extentPosition(n uint64) backup.Position { return backup.Position(fmt.Sprintf("%020d", n)) }
 
-// course of an epoch at the start of a run: where it goes on, and why all databases must be taken, if they must.
-func (s *hookState) resume(req backup.Request) (next hookState, begin uint64, from time.Time, reason string) {
-	fresh := func(why string) (hookState, uint64, time.Time, string) {
-		return hookState{Epoch: "hook-" + string(req.ID), Run: req.ID}, 0, time.Time{}, why
+// epoch is where the chain of a job stands at the start of a run.
+type epoch struct {
+	hookState
+	// begin is how many extents are at the target, from up to when they go.
+	begin uint64
+	from  time.Time
+	// anew says that the chain begins with this run, reason why all databases must be taken in a log run.
+	anew   bool
+	reason string
+}
+
+// resume is where a run goes on. The note may be nil.
+func (s *hookState) resume(req backup.Request) epoch {
+	fresh := func(why string) epoch {
+		return epoch{hookState: hookState{Epoch: "hook-" + string(req.ID), Run: req.ID}, anew: true, reason: why}
 	}
+	const none = "no full backup with log is at the target"
 	last := req.Anchors[itemLog].Last
 	switch {
 	case s == nil && last == nil:
-		return fresh("no full backup with log is at the target")
+		return fresh(none)
 	case s == nil:
 		return fresh("the note of what Domino was told is not on this machine, so log may be missing")
 	}
-	known := s.Durable || !s.Told
-	salvaged := false
-	if !known {
-		salvaged = anchored(req, s.Run)
-	}
-	switch {
-	case !known && !salvaged:
+	salvaged := s.Told && !s.Durable
+	if salvaged && !anchored(req, s.Run) {
 		return fresh(fmt.Sprintf("run %s told Domino that files are safe, and no backup came of it", s.Run))
-	case last == nil:
-		if s.Accepted > 0 {
-			return fresh("log that Domino gave up is not at the target")
+	}
+	e := epoch{hookState: *s, reason: s.Owed}
+	if salvaged && s.Databases {
+		e.reason = fmt.Sprintf("run %s was completed after it had died, and may lack databases that Domino takes for safe", s.Run)
+	}
+	if !based(req, s.Epoch) {
+		return fresh(none)
+	}
+	if last != nil && last.Stream == s.Epoch {
+		n, err := strconv.ParseUint(string(last.End), 10, 64)
+		if err != nil {
+			return fresh(none)
 		}
-		next, reason = *s, "no full backup with log is at the target"
-	case last.Stream != s.Epoch:
-		return fresh("the log at the target is not that which Domino was last asked for")
-	default:
-		end, err := strconv.ParseUint(string(last.End), 10, 64)
-		if err != nil || end < s.Accepted {
-			return fresh("log that Domino gave up is not at the target")
+		e.begin, e.from = n, last.Window.To
+	}
+	if e.begin < s.Accepted {
+		return fresh("log that Domino gave up is not at the target")
+	}
+	e.Accepted = e.begin
+	e.Run, e.Told, e.Databases, e.Durable = req.ID, false, false, false
+	return e
+}
+
+// based reports whether a full that the log of that epoch continues is at the target.
+func based(req backup.Request, epoch string) bool {
+	for _, a := range req.Anchors {
+		if a.Full != nil && a.Full.Stream == epoch {
+			return true
 		}
-		next, begin, from = *s, end, last.Window.To
-		next.Accepted = end
 	}
-	if salvaged {
-		reason = fmt.Sprintf("run %s was completed after it had died, and may lack databases that Domino takes for safe", s.Run)
-	}
-	if s.Owed != "" {
-		reason = s.Owed
-	}
-	next.Run, next.Told, next.Durable = req.ID, false, false
-	return next, begin, from, reason
+	return false
 }
 
 // anchored reports whether a backup of that id is at the target.
