@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -16,7 +15,6 @@ import (
 
 	"github.com/quiesce-go/quiesce/backup"
 	"github.com/quiesce-go/quiesce/domino/hook"
-	"github.com/quiesce-go/quiesce/domino/nsf"
 )
 
 // Notes on artifacts of a hook run: what Domino asks for when it restores, and what a Salvager needs.
@@ -378,8 +376,8 @@ func (r *hookRun) copy(ctx context.Context, c hook.Call, name, ref string, db *h
 	}
 	a := backup.Artifact{Name: databasePrefix + name, Item: name, Role: backup.RoleData,
 		Meta: map[string]string{metaReference: ref, metaDBIID: c.Reference, metaAs: c.Name, metaStart: c.Start, metaItem: string(note)}}
-	if err := r.checked(ctx, a, c.File); err != nil {
-		return err
+	if damage, err := r.r.checked(ctx, a, c.File, true); err != nil || damage != nil {
+		return errors.Join(err, damage)
 	}
 	if err := r.tell(func(s *hookState) { s.Databases = true }); err != nil {
 		return err
@@ -388,35 +386,6 @@ func (r *hookRun) copy(ctx context.Context, c hook.Call, name, ref string, db *h
 	db.copy = true
 	r.mu.Unlock()
 	r.r.st.ItemDone()
-	return nil
-}
-
-// checked copies a database and looks at its header on the way.
-func (r *hookRun) checked(ctx context.Context, a backup.Artifact, from string) error {
-	f, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	w, err := r.r.st.Create(ctx, a)
-	if err != nil {
-		return staging{err}
-	}
-	defer func() { _ = w.Close() }() // discards, unless it was committed
-	sum := newSum()
-	var check nsf.Checker
-	n, err := io.Copy(io.MultiWriter(w, sum, &check), until{ctx, f})
-	if err != nil {
-		return err
-	}
-	if _, err := check.Finish(-1); err != nil {
-		return fmt.Errorf("the copy is no whole database: %w", err)
-	}
-	w.Annotate(metaSize, strconv.FormatInt(n, 10))
-	w.Annotate(metaSum, sumText(sum))
-	if err := w.Commit(); err != nil {
-		return staging{err}
-	}
 	return nil
 }
 
