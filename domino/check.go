@@ -60,8 +60,8 @@ func (s *Source) checkLog(ctx, calls context.Context, t *thread, note func(strin
 		return
 	}
 	var o *offer
-	err = archiving(ctx, s, calls, t, func() (err error) {
-		o, err = list(ctx, s, calls, t)
+	err = archiving(ctx, calls, s, t, func() (err error) {
+		o, err = list(ctx, calls, s, t)
 		return err
 	})
 	if said(err, notes.StatusTransLogArchiveInProgress) {
@@ -145,8 +145,8 @@ func (s *Source) Estimate(ctx context.Context, req backup.Request) (bytes int64,
 			}
 			return err
 		}
-		err = archiving(ctx, s, calls, t, func() error {
-			o, err := list(ctx, s, calls, t)
+		err = archiving(ctx, calls, s, t, func() error {
+			o, err := list(ctx, calls, s, t)
 			if err != nil {
 				return err
 			}

@@ -2,6 +2,7 @@ package domino
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/quiesce-go/quiesce/backup"
+	"github.com/quiesce-go/quiesce/backup/backuptest"
 	"github.com/quiesce-go/quiesce/internal/sim/dominosim"
 )
 
@@ -35,13 +37,13 @@ func (d *dying) fault(_ context.Context, c dominosim.Call) error {
 	return nil
 }
 
-// The process dies at every call of a full and of a log run: no extent is given up that is not in a durable manifest, the next run names what Domino still holds in backup, and after a reset all is whole again.
-func TestProcessDiesAtEveryCall(t *testing.T) {
+// The process dies throughout a full and of a log run: no extent is given up that is not in a durable manifest, the next run names what Domino still holds in backup, and after a reset all is whole again.
+func TestProcessDiesAtAnyCall(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []backup.Kind{backup.Full, backup.Log} {
 		t.Run(string(kind), func(t *testing.T) {
 			t.Parallel()
-			for n := 0; ; n++ {
+			for n := 0; ; n += 1 + n/60 { // all calls at first, every second and third later, where the run only repeats itself
 				if dies(t, kind, n) {
 					assert.Greater(t, n, 30, "the run makes more calls than that")
 					break
@@ -53,7 +55,7 @@ func TestProcessDiesAtEveryCall(t *testing.T) {
 
 // dies runs to the n-th call, and reports whether the run was over before.
 func dies(t *testing.T, kind backup.Kind, n int) bool {
-	l := newLab(t)
+	l := newLab(t, func(c *dominosim.Config) { c.ExtentSize = 8 << 10 })
 	l.opt.Parallel = 1
 	l.create("names.nsf", "mail/a.nsf")
 	j := l.job(false)
@@ -113,4 +115,48 @@ func dies(t *testing.T, kind backup.Kind, n int) bool {
 		assert.Equal(t, want, got, "call %d: %s", n, name)
 	}
 	return false
+}
+
+// A database that takes every process down that opens it costs only itself, until too many do.
+func TestDatabasesThatKillTheProcess(t *testing.T) {
+	t.Parallel()
+	for killers, failed := range map[int]int{1: 1, 3: 3, 6: 7} {
+		l := newLab(t)
+		l.opt.Parallel = 1
+		var names []string
+		for i := range killers {
+			names = append(names, fmt.Sprintf("killer%d.nsf", i))
+		}
+		l.create(append(names, "names.nsf")...)
+		l.sim.SetFault(before("NSFDbOpen", func() error { return nil }, func(c dominosim.Call) error {
+			if strings.HasPrefix(c.Args[0], "killer") {
+				return dominosim.ErrDie
+			}
+			return nil
+		}))
+		src := &unchecked{l.source()}
+		p, err := backup.New(backup.Config{Job: "mail", Source: src, Sink: backuptest.NewMemSink()})
+		require.NoError(t, err)
+		m, err := p.Backup(t.Context(), backup.Full)
+		require.ErrorIs(t, err, backup.ErrPartial, "%d", killers)
+		n := 0
+		for _, it := range m.Items {
+			if it.Failed() {
+				n++
+			}
+		}
+		assert.Equal(t, failed, n, "%d killers: %v", killers, kinds(m))
+		left, err := l.sim.InBackup()
+		require.NoError(t, err)
+		assert.Empty(t, left)
+	}
+}
+
+// unchecked is a Source without its checks, which would meet the killers first.
+type unchecked struct{ s *Source }
+
+func (u *unchecked) Describe() backup.Description { return u.s.Describe() }
+
+func (u *unchecked) Backup(ctx context.Context, r backup.Request, st *backup.Stage) (backup.Result, error) {
+	return u.s.Backup(ctx, r, st)
 }

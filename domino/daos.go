@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path"
 	"path/filepath"
@@ -97,7 +98,7 @@ func (r *run) objects(ctx context.Context, all bool, since attachmentCheckpoint)
 	for name := range old {
 		recent[name] = since.Newest
 	}
-	skipped := 0
+	skipped, oldestSkipped := 0, int64(math.MaxInt64)
 	err = filepath.WalkDir(r.inv.attachments, func(at string, e fs.DirEntry, err error) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -131,8 +132,8 @@ func (r *run) objects(ctx context.Context, all bool, since attachmentCheckpoint)
 		case err != nil && (stageError(err) != nil || ctx.Err() != nil):
 			return err
 		case err != nil:
-			skipped++ // in use: the next run takes it
-			return nil
+			skipped, oldestSkipped = skipped+1, min(oldestSkipped, mod) // in use: the next run takes it
+			return nil                                                  //nolint:nilerr // it was deleted since
 		}
 		n++
 		next.Newest = max(next.Newest, mod)
@@ -152,6 +153,7 @@ func (r *run) objects(ctx context.Context, all bool, since attachmentCheckpoint)
 	if skipped > 0 {
 		r.warn("%d objects of the attachment store could not be read; those that are in use come with a later run", skipped)
 	}
+	next.Newest = min(next.Newest, oldestSkipped)
 	for name, mod := range recent {
 		if mod >= next.Newest-int64(recentSpan) && len(next.Recent) < maxRecent {
 			next.Recent = append(next.Recent, name)

@@ -136,7 +136,15 @@ func (r *run) worker(ctx context.Context, q *queue, done func(w wanted, it *back
 		}
 		if t == nil {
 			if t, err = host.thread(r.calls); err != nil {
-				return err
+				t = nil
+				r.marker.end(w.name)
+				if ctx.Err() != nil {
+					return context.Cause(ctx)
+				}
+				if err := done(w, nil, err); err != nil { // no process: it fails by its name, and so do those that come
+					return err
+				}
+				continue
 			}
 		}
 		it, err := r.database(ctx, t, w)
@@ -436,11 +444,11 @@ func (d *dump) each(ctx context.Context, do func(block []byte) error) error {
 
 // apply applies the change information to the copy, which then shows the database as it was when its backup began.
 func (d *dump) apply(ctx context.Context, path string) error {
-	return applying(ctx, d.s, d.calls, d.t, path, d.changes, func(block func([]byte) error) error { return d.each(ctx, block) })
+	return applying(ctx, d.calls, d.s, d.t, path, d.changes, func(block func([]byte) error) error { return d.each(ctx, block) })
 }
 
 // applying applies the change information that feed yields to the copy at path.
-func applying(ctx context.Context, s *Source, calls context.Context, t *thread, path string, size int64, feed func(func([]byte) error) error) (err error) {
+func applying(ctx, calls context.Context, s *Source, t *thread, path string, size int64, feed func(func([]byte) error) error) (err error) {
 	a, err := t.ApplyStart(calls, path, size)
 	if err != nil {
 		return fmt.Errorf("begin to apply the changes to the copy: %w", err)

@@ -215,7 +215,7 @@ func (w *walk) database(f file) error {
 		}
 		info, err := os.Stat(target)
 		if err != nil {
-			w.v.warn("link %s leads to %s, which is not there", f.name, target)
+			w.v.warn("link %s leads to %s, which cannot be looked at: %v", f.name, target, err)
 			return nil
 		}
 		f.path, f.size, f.modified = target, info.Size(), info.ModTime()

@@ -27,7 +27,7 @@ const (
 )
 
 // archiving runs do while this process archives the log.
-func archiving(ctx context.Context, s *Source, calls context.Context, t *thread, do func() error) (err error) {
+func archiving(ctx, calls context.Context, s *Source, t *thread, do func() error) (err error) {
 	if err := t.ArchivingBegin(calls); err != nil {
 		return fmt.Errorf("begin archiving the log: %w", err)
 	}
@@ -43,15 +43,15 @@ func archiving(ctx context.Context, s *Source, calls context.Context, t *thread,
 
 // offered asks what there is to archive.
 func (r *run) offered(ctx context.Context, t *thread) (o *offer, err error) {
-	err = archiving(ctx, r.s, r.calls, t, func() error {
-		o, err = list(ctx, r.s, r.calls, t)
+	err = archiving(ctx, r.calls, r.s, t, func() error {
+		o, err = list(ctx, r.calls, r.s, t)
 		return err
 	})
 	return o, err
 }
 
 // list goes through the extents. With the answer that no full one waits Domino still names the current one (derived from [UG Incremental Archiving of Logs]).
-func list(ctx context.Context, s *Source, calls context.Context, t *thread) (*offer, error) {
+func list(ctx, calls context.Context, s *Source, t *thread) (*offer, error) {
 	o := &offer{at: s.opt.Now()}
 	next := t.FirstLog
 	for {
@@ -70,7 +70,7 @@ func list(ctx context.Context, s *Source, calls context.Context, t *thread) (*of
 			return nil, fmt.Errorf("ask for the log to archive: %w", err)
 		}
 		if o.full = append(o.full, e); len(o.full) > 1<<20 {
-			return nil, errors.New("ask for the log to archive: Domino goes on without an end") //nolint:staticcheck // a name
+			return nil, errors.New("ask for the log to archive: Domino goes on without an end")
 		}
 	}
 }
@@ -80,7 +80,7 @@ func (r *run) log(ctx context.Context, p *plan) (backup.Item, error) {
 	it := backup.Item{Name: itemLog, Kind: backup.Log, PointInTime: true}
 	t, err := r.host.thread(r.calls)
 	if err == nil {
-		err = archiving(ctx, r.s, r.calls, t, func() error { return r.archive(ctx, t, p, &it) })
+		err = archiving(ctx, r.calls, r.s, t, func() error { return r.archive(ctx, t, p, &it) })
 	}
 	if t != nil && !t.lost(unlocal(err)) {
 		_ = t.End() // the process ends next
@@ -99,7 +99,7 @@ func (r *run) log(ctx context.Context, p *plan) (backup.Item, error) {
 }
 
 func (r *run) archive(ctx context.Context, t *thread, p *plan, it *backup.Item) error {
-	o, err := list(ctx, r.s, r.calls, t)
+	o, err := list(ctx, r.calls, r.s, t)
 	if err != nil {
 		return err
 	}
@@ -299,8 +299,8 @@ func (a *archived) Commit(ctx context.Context, m *backup.Manifest) error {
 	}
 	told := 0
 	err := a.s.with(ctx, func(calls context.Context, t *thread) error {
-		return archiving(ctx, a.s, calls, t, func() error {
-			o, err := list(ctx, a.s, calls, t)
+		return archiving(ctx, calls, a.s, t, func() error {
+			o, err := list(ctx, calls, a.s, t)
 			if err != nil {
 				return err
 			}

@@ -308,7 +308,7 @@ func (x *restoring) fetch(ctx context.Context, t *target) error {
 		return err
 	}
 	defer func() { _ = in.Close() }() // it was read to its end, or its error is known
-	return applying(ctx, x.s, x.calls, x.t, t.temp, t.delta.entry.Size, func(do func([]byte) error) error {
+	return applying(ctx, x.calls, x.s, x.t, t.temp, t.delta.entry.Size, func(do func([]byte) error) error {
 		buf := make([]byte, changeBlock)
 		for {
 			n, err := io.ReadFull(in, buf)

@@ -50,7 +50,7 @@ func (o *restoreOptions) set(key, value string) error {
 	case "to":
 		o.to = strings.Trim(strings.ReplaceAll(value, `\`, "/"), "/")
 		if !filepath.IsLocal(filepath.FromSlash(o.to)) || filepath.IsAbs(value) {
-			return errors.New("want a directory below the data directory, such as restored/mail: Domino logs and recovers databases only there") //nolint:staticcheck // a name
+			return errors.New("want a directory below the data directory, such as restored/mail: Domino logs and recovers databases only there")
 		}
 	case "replica":
 		o.replica = value == "new"

@@ -19,7 +19,8 @@ type host struct {
 
 	mu         sync.Mutex
 	api        notes.API
-	generation int // of api; it grows with each process
+	generation int   // of api; it grows with each process
+	failed     error // why no more processes are started
 }
 
 func (s *Source) host() *host { return &host{s: s} }
@@ -41,13 +42,18 @@ func (h *host) thread(ctx context.Context) (*thread, error) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.failed != nil {
+		return nil, h.failed
+	}
 	if h.api == nil {
 		if h.generation > maxRestarts {
-			return nil, errGaveUp
+			h.failed = errGaveUp
+			return nil, h.failed
 		}
 		api, err := h.s.open(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("start the process of Notes: %w", err)
+			h.failed = fmt.Errorf("start the process of Notes: %w", err)
+			return nil, h.failed
 		}
 		h.api = api
 		h.generation++

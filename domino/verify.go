@@ -11,6 +11,7 @@ import (
 
 	"github.com/quiesce-go/quiesce/backup"
 	"github.com/quiesce-go/quiesce/domino/notes"
+	"github.com/quiesce-go/quiesce/domino/nsf"
 )
 
 // Verify implements backup.Verifier, without a server. Every artifact is read to its end and compared with the size and checksum that were taken when Domino gave it; a database must have its change information, and
@@ -66,8 +67,8 @@ func (v *verifying) copy(ctx context.Context, e backup.Entry, w io.Writer) error
 	defer func() { _ = in.Close() }() // it was read to its end, or its error is known
 	sum := newSum()
 	var check io.Writer = sum
-	var head header
-	if strings.HasPrefix(e.Name, databasePrefix) && !strings.HasSuffix(e.Name, deltaSuffix) {
+	var head nsf.Checker
+	if shaped(e) {
 		check = io.MultiWriter(sum, &head)
 	}
 	n, err := io.Copy(io.MultiWriter(check, w), in)
@@ -80,12 +81,18 @@ func (v *verifying) copy(ctx context.Context, e backup.Entry, w io.Writer) error
 	if want := e.Meta[metaSum]; want != sumText(sum) {
 		return v.corrupt(e.Name, fmt.Errorf("its checksum is %s, and was %q when Domino gave it", sumText(sum), want))
 	}
-	if check != io.Writer(sum) {
-		if err := head.check(n, e.Meta); err != nil {
+	if shaped(e) {
+		if _, err := head.Finish(n); err != nil {
 			return v.corrupt(e.Name, err)
 		}
 	}
 	return nil
+}
+
+// shaped reports whether an artifact must have the header of a database. Beside its change information a copy may have the header of a later moment than its other parts.
+func shaped(e backup.Entry) bool {
+	delta := e.Meta["delta"]
+	return strings.HasPrefix(e.Name, databasePrefix) && !strings.HasSuffix(e.Name, deltaSuffix) && (delta == "" || delta == "0")
 }
 
 // database looks for the artifacts of a database.

@@ -91,7 +91,7 @@ func (s *Server) joinLog(path string, h header, linked bool) error {
 		h.join(h.logID(), s.newID(), false, 0)
 		return nil
 	}
-	h.join(c.id, s.newID(), true, c.position())
+	h.join(c.id, s.newID(), true, c.position()-1) // the next record stands at that position, and is not yet in the database
 	return nil
 }
 
