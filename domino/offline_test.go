@@ -2,6 +2,7 @@ package domino
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -59,7 +60,12 @@ func (s snapshotted) Restore(ctx context.Context, r backup.RestoreRequest, set *
 	if err := s.a.offline().Restore(ctx, r, set); err != nil {
 		return err
 	}
-	return s.a.sim.RecreateLog() // the log is of another life of the databases, as the warning says
+	// Domino starts over an empty log directory, as the warning says: nothing is known there of the databases that were before.
+	states, err := filepath.Glob(filepath.Join(s.a.dir, "server", "sim", "*.st"))
+	for _, at := range states {
+		err = errors.Join(err, os.Remove(at))
+	}
+	return errors.Join(err, s.a.sim.RecreateLog())
 }
 
 func (s snapshotted) Verify(ctx context.Context, set *backup.RestoreSet) error {
