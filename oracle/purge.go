@@ -58,7 +58,9 @@ func (p *purge) Commit(ctx context.Context, _ *backup.Manifest) error {
 			}
 		}
 	}
-	errs = append(errs, f.close(ctx))
+	if err := f.close(ctx); !said(err, oraNoRights) { // the next backup warns of what stays
+		errs = append(errs, err)
+	}
 	return p.s.fail(ctx, "purge archived logs of", "", errors.Join(errs...))
 }
 

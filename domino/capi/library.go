@@ -94,7 +94,7 @@ func (l *library) Close() error {
 		}
 		l.threads.Wait()
 		close(l.quit)
-		<-l.first
+		err = <-l.first
 	})
 	return err
 }

@@ -63,7 +63,8 @@ func call[T any](ctx context.Context, t *thread, name string, f func(out *T) (ui
 		return t.status(name, word, true)
 	})
 	if errors.Is(err, errLost) {
-		out = new(T)
+		var none T
+		return none, err
 	}
 	return *out, err
 }

@@ -72,7 +72,7 @@ func greet(f *frame) error {
 	case f.Protocol != protocol:
 		return fmt.Errorf("the child speaks version %d of the protocol, this program %d: build both from the same release", f.Protocol, protocol)
 	}
-	return f.Failure.toError("start")
+	return f.Failure.toError("")
 }
 
 // read hands each frame to the call it belongs to, until there are none, and says why.

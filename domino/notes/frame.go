@@ -1,6 +1,7 @@
 package notes
 
 import (
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -75,6 +76,7 @@ type output struct {
 
 // failure is an error on its way: a status with Domino's words, or any other in its own.
 type failure struct {
+	Call   string `json:"call,omitempty"`
 	Status Status `json:"status,omitempty"`
 	Detail string `json:"detail,omitempty"`
 	Text   string `json:"text,omitempty"`
@@ -89,7 +91,7 @@ func toFailure(err error) *failure {
 	f := &failure{Text: err.Error()}
 	var call *CallError
 	if errors.As(err, &call) {
-		f.Status, f.Detail = call.Status, call.Detail
+		f.Call, f.Status, f.Detail = call.Call, call.Status, call.Detail
 	} else {
 		_ = errors.As(err, &f.Status)
 	}
@@ -100,13 +102,15 @@ func toFailure(err error) *failure {
 	return f
 }
 
-// toError is the failure of call as its caller sees it.
+// toError is the failure of call as its caller sees it; "" leaves the call that the other side named.
 func (f *failure) toError(call string) error {
 	switch {
 	case f == nil:
 		return nil
 	case f.Status != 0:
-		return &CallError{Call: call, Status: f.Status, Detail: f.Detail}
+		return &CallError{Call: cmp.Or(call, f.Call), Status: f.Status, Detail: f.Detail}
+	case call == "":
+		return &remoteError{text: f.Text, hint: f.Hint}
 	}
 	return &remoteError{call: call, text: f.Text, hint: f.Hint}
 }
@@ -114,7 +118,12 @@ func (f *failure) toError(call string) error {
 // remoteError is an error without a status from the other side.
 type remoteError struct{ call, text, hint string }
 
-func (e *remoteError) Error() string { return e.call + ": " + e.text }
+func (e *remoteError) Error() string {
+	if e.call == "" {
+		return e.text
+	}
+	return e.call + ": " + e.text
+}
 
 // Hint says what can be done, when the other side knew.
 func (e *remoteError) Hint() string { return e.hint }

@@ -35,7 +35,7 @@ type Command struct {
 
 const (
 	defaultGrace = 15 * time.Second
-	lastWords    = 4 << 10 // of what a child writes to its standard error, the end that is kept
+	keptWords    = 1 << 10 // of what a child writes to its standard error, this much of the beginning and of the end is kept
 )
 
 // Start runs c and returns when Domino is ready in it. ctx is for the start alone: the process stays until Close, so that backups can be ended after a run was cancelled.
@@ -82,14 +82,14 @@ type process struct {
 	path  string
 	in    io.WriteCloser
 	out   *io.PipeReader
-	said  tail
+	said  words
 	kill  func()
 	stop  context.CancelFunc
 	ended chan struct{}
 
-	mu     sync.Mutex
-	failed bool  // it was told to end and did not do so in order
-	status error // of its end; read it when ended is closed
+	mu      sync.Mutex
+	closing bool  // it is told to end
+	status  error // of its end; read it when ended is closed
 }
 
 func (c *Command) start(path string) (*process, error) {
@@ -122,7 +122,6 @@ func (c *Command) start(path string) (*process, error) {
 		if cmd.ProcessState.Success() {
 			p.status = nil
 		}
-		p.failed = p.status != nil && ctx.Err() != nil
 		p.mu.Unlock()
 		write.Close()
 		stop()
@@ -160,13 +159,20 @@ func (p *process) end(reading error) error {
 	return p.wrap(fmt.Errorf("%w: %s", ErrGone, strings.Join(parts, "; ")), "see what it said and the log of the Domino server, then run it again")
 }
 
-// Close is idempotent.
+// Close is idempotent. A process that has ended before it has told so already.
 func (p *process) Close() error {
+	p.mu.Lock()
+	select {
+	case <-p.ended:
+	default:
+		p.closing = true
+	}
+	p.mu.Unlock()
 	p.stop()
 	<-p.ended
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.failed {
+	if p.closing && p.status != nil {
 		return p.wrap(fmt.Errorf("it did not end in order: %w", p.status), "see the log of the Domino server; databases may be left in backup")
 	}
 	return nil
@@ -181,25 +187,34 @@ func (p *process) wrap(err error, advice string) error {
 	return &backup.Error{Op: "run", App: "domino", Artifact: p.path, Err: err, Advice: advice}
 }
 
-// tail keeps the end of what is written.
-type tail struct {
-	mu sync.Mutex
-	b  []byte
+// words keeps the beginning and the end of what is written: the cause of a crash is in the one or in the other.
+type words struct {
+	mu          sync.Mutex
+	first, last []byte
+	cut         bool
 }
 
-func (t *tail) Write(b []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.b = append(t.b, b[max(0, len(b)-lastWords):]...)
-	if n := len(t.b) - lastWords; n > 0 {
-		t.b = append(t.b[:0], t.b[n:]...)
+func (w *words) Write(b []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := len(b)
+	fits := min(len(b), keptWords-len(w.first))
+	w.first, b = append(w.first, b[:fits]...), b[fits:]
+	w.cut = w.cut || len(w.last)+len(b) > keptWords
+	w.last = append(w.last, b[max(0, len(b)-keptWords):]...)
+	if over := len(w.last) - keptWords; over > 0 {
+		w.last = append(w.last[:0], w.last[over:]...)
 	}
-	return len(b), nil
+	return n, nil
 }
 
 // String is what is kept, as text.
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return strings.TrimSpace(strings.ToValidUTF8(string(t.b), "?"))
+func (w *words) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := string(w.first)
+	if w.cut {
+		s += " [...] "
+	}
+	return strings.TrimSpace(strings.ToValidUTF8(s+string(w.last), "?"))
 }

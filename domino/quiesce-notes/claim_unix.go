@@ -22,11 +22,10 @@ func claim() (*stdio, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer null.Close()
 	if err := unix.Dup2(int(null.Fd()), 0); err != nil {
 		return nil, err
 	}
-	return &stdio{in: in, out: out}, unix.Dup2(2, 1)
+	return &stdio{in: in, out: out, spare: null}, unix.Dup2(2, 1)
 }
 
 // move is the file of a descriptor under another number, which no child inherits, and which can be closed while it is read.

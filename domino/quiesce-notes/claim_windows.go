@@ -18,5 +18,5 @@ func claim() (*stdio, error) {
 	if err := windows.SetStdHandle(windows.STD_OUTPUT_HANDLE, windows.Handle(os.Stderr.Fd())); err != nil {
 		return nil, err
 	}
-	return &stdio{in: os.Stdin, out: os.Stdout, null: null}, nil
+	return &stdio{in: os.Stdin, out: os.Stdout, spare: null}, nil
 }

@@ -10,7 +10,6 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
 	"io"
 	"os"
 
@@ -33,7 +32,7 @@ func run(args []string, say io.Writer) int {
 		return 2
 	}
 	if c.Program == "" || flags.NArg() > 0 {
-		fmt.Fprintln(say, "this program is started by the agent for Domino, with -program")
+		tell(say, "this program is started by the agent for Domino, with -program")
 		return 2
 	}
 	conn, err := claim()
@@ -41,21 +40,26 @@ func run(args []string, say io.Writer) int {
 		err = capi.Serve(context.Background(), conn, c)
 	}
 	if err != nil {
-		fmt.Fprintln(say, err)
+		tell(say, err.Error())
 		if hint := backup.Hint(err); hint != "" {
-			fmt.Fprintln(say, hint)
+			tell(say, hint)
 		}
 		return 1
 	}
 	return 0
 }
 
+// tell says something to whoever reads it.
+func tell(to io.Writer, text string) {
+	_, _ = io.WriteString(to, text+"\n") // when nobody can, there is nobody to tell
+}
+
 // stdio is what standard input and output were, before Domino got others: a library that prints must not write between our messages, and one that asks for a password must get none.
 type stdio struct {
 	in, out *os.File
-	null    *os.File // where the library needs it to stay open
+	spare   *os.File // what is the library's standard input, where it must be kept open
 }
 
 func (s *stdio) Read(b []byte) (int, error)  { return s.in.Read(b) }
 func (s *stdio) Write(b []byte) (int, error) { return s.out.Write(b) }
-func (s *stdio) Close() error                { return errors.Join(s.in.Close(), s.out.Close()) }
+func (s *stdio) Close() error                { return errors.Join(s.in.Close(), s.out.Close(), s.spare.Close()) }

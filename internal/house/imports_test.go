@@ -65,6 +65,12 @@ var importRules = [...]importRule{
 		wrong:  pkg{ImportPath: module + "/sink", Deps: []string{"github.com/aws/aws-sdk-go-v2/service/s3"}},
 	},
 	{
+		name:   "only the child of the agent for Domino links purego",
+		why:    "it makes a program load C libraries, which must share no process with anything else of ours, and no longer static",
+		broken: puregoImports,
+		wrong:  pkg{ImportPath: module + "/domino/notes", Deps: []string{purego + "/internal/fakecgo"}},
+	},
+	{
 		name:   "simulators stand alone",
 		why:    "a simulator that shares code with what it imitates repeats its mistakes",
 		broken: simulatorImports,
@@ -195,6 +201,21 @@ func cloudImports(p pkg, _ map[string]pkg) (bad []string) {
 	}
 	for _, d := range p.Deps {
 		if slices.ContainsFunc(cloudSDKs[:], func(sdk string) bool { return strings.HasPrefix(d, sdk) }) {
+			bad = append(bad, "depends on "+d)
+		}
+	}
+	return bad
+}
+
+const purego = "github.com/ebitengine/purego"
+
+func puregoImports(p pkg, _ map[string]pkg) (bad []string) {
+	if p.path() == "domino/capi" || p.path() == "domino/quiesce-notes" {
+		return nil
+	}
+	for _, d := range p.Deps {
+		lib := d == purego || strings.HasPrefix(d, purego+"/")
+		if lib && !linksAnything(p) || d == module+"/domino/capi" { // what a program links may have it for macOS's own interfaces
 			bad = append(bad, "depends on "+d)
 		}
 	}

@@ -193,7 +193,7 @@ func TestRoundTrip(t *testing.T) {
 	assert.Equal(t, want, f.Contents)
 
 	dir := t.TempDir()
-	write(t, s, "mail/jdoe.nsf", 600)
+	write(t, s, "mail/jdoe.nsf", 300)
 	middle, err := s.Read("mail/jdoe.nsf")
 	require.NoError(t, err)
 	var at time.Time

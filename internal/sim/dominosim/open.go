@@ -116,13 +116,12 @@ func (s *Server) adopt(path string, linked bool, h header, st *state) error {
 	if st.dbiid == h.dbiid() && h.lsn() < st.lsn {
 		return StatusDownLevel
 	}
-	c, err := s.loadControl()
+	c, err := s.logging()
 	if err != nil && !errors.Is(err, StatusServerNotTransLogged) {
 		return err
 	}
-	logging := err == nil && !s.cfg.Unlogged
-	stranger := h.logged() && (!logging || h.logID() != c.id)
-	newcomer := !h.logged() && logging && !h.switchedOff() && h.ods() >= oldestODS
+	stranger := h.logged() && (c == nil || h.logID() != c.id)
+	newcomer := !h.logged() && c != nil && !h.switchedOff() && h.ods() >= oldestODS
 	if !stranger && !newcomer && st.dbiid != h.dbiid() {
 		other, err := s.active(h.dbiid(), path)
 		if err != nil {

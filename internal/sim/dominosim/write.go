@@ -82,12 +82,12 @@ func (s *Server) CreateDB(name string, o DB) error {
 
 // joinLog gives a database a new life in the server's log, or one outside of it.
 func (s *Server) joinLog(path string, h header, linked bool) error {
-	c, err := s.loadControl()
+	c, err := s.logging()
 	if err != nil && !errors.Is(err, StatusServerNotTransLogged) {
 		return err
 	}
 	_, inside := s.below(path)
-	if err != nil || s.cfg.Unlogged || !inside && !linked || h.switchedOff() || h.ods() < oldestODS {
+	if c == nil || !inside && !linked || h.switchedOff() || h.ods() < oldestODS {
 		h.join(h.logID(), s.newID(), false, 0)
 		return nil
 	}

@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#pragma GCC visibility push(default)
+#pragma GCC visibility push(default) /* the functions of the C API */
 
 enum { MAX_OPEN = 4096, FIRST_HANDLE = 0x80000001u };
 enum { FREE, DATABASE, DIRECTORY, BACKUP, APPLY };

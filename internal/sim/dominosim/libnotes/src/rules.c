@@ -230,7 +230,7 @@ static void join_as(unsigned char *h, const unsigned char *log, int logged, uint
 void join_log(const char *path, unsigned char *h, int linked) {
 	control c;
 	if (load_control(&c) != 0 || (!below(path) && !linked) || get32(h + AT_FLAGS) & SWITCHED_OFF || get32(h + AT_ODS) < OLDEST_ODS) join_as(h, NULL, 0, 0);
-	else join_as(h, c.id, 1, position(&c));
+	else join_as(h, c.id, 1, position(&c) - 1); /* the next record stands at that position, and is not yet in the database */
 }
 
 /* adopt decides what becomes of a file that is opened. */
@@ -495,12 +495,14 @@ static STATUS replay(recovery *r, const bytes *e, uint32_t number, int *done) {
 	size_t at = EXTENT_HEADER;
 	record rec;
 	int more;
-	if (!get32(e->data + 32) && number < r->log.number) return MISSING_SEGS;
+	int partial = !get32(e->data + 32) && number < r->log.number; /* copied before it was full: to a time, the recovery ends where the copy does */
+	if (partial && !(r->flags & POINT_IN_TIME)) return MISSING_SEGS;
 	while ((more = next_record(e, at, &rec)) == 1) {
 		if (r->flags & POINT_IN_TIME && rec.at > r->until) { *done = 1; return 0; }
 		redo(r, &rec);
 		at += rec.length;
 	}
+	*done = partial;
 	return more < 0 ? MISSING_SEGS : 0;
 }
 

@@ -38,6 +38,8 @@ typedef struct { char path[PATH_ROOM]; uint32_t flags; uint64_t size, read, seri
 typedef struct { uint32_t style; unsigned char id[16]; uint32_t number, size, end; } control;
 typedef struct { uint64_t lsn; int64_t at; const unsigned char *dbiid, *ops; uint32_t count; size_t length; } record;
 
+#pragma GCC visibility push(hidden) /* what follows is nobody's outside */
+
 /* files.c */
 extern char ini_path[PATH_ROOM];
 uint16_t get16(const unsigned char *p);
@@ -95,5 +97,7 @@ STATUS recover(const char *names, LOGRESTORECALLBACKFUNCTION cb, DWORD flags, WO
 /* api.c: what rules.c asks of it */
 int handles_open(const char *path);
 STATUS ask_fault(const char *function, int after);
+
+#pragma GCC visibility pop
 
 #endif
