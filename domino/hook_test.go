@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -261,7 +262,7 @@ func TestHookTellsWhatItDoesNotKnow(t *testing.T) {
 		"not on this machine": func(l *hookLab, _ *job) { require.NoError(t, os.RemoveAll(l.hopt.StateDir)) },
 		"and no backup came of it": func(l *hookLab, j *job) {
 			broken := errors.New("target is gone")
-			faulty := backuptest.NewFaultySink(j.sink, backuptest.Fault{Op: backuptest.OpPut, Key: "/runs/", Err: broken, Times: -1})
+			faulty := backuptest.NewFaultySink(j.sink, backuptest.Fault{Op: backuptest.OpPut, Key: "/manifests/", Err: broken, Times: -1}, backuptest.Fault{Op: backuptest.OpPutIfAbsent, Key: "/manifests/", Err: broken, Times: -1})
 			p, err := backup.New(backup.Config{Job: "mail", Source: administrated{l.source(), l}, Sink: faulty, PartSize: 64 << 10})
 			require.NoError(t, err)
 			_, err = p.Backup(t.Context(), backup.Log) // streams: nothing is left to be salvaged
@@ -345,4 +346,53 @@ func TestHookRefuses(t *testing.T) {
 	for _, f := range l.source().Check(t.Context(), backup.StageDir{}) {
 		require.NoError(t, f.Err, f.What)
 	}
+}
+
+// TestHookCommand: what was configured is run in the data directory, with the options in it; what it says when it fails is told.
+func TestHookCommand(t *testing.T) {
+	t.Parallel()
+	sh, err := exec.LookPath("sh")
+	if err != nil {
+		t.Skip("there is no sh")
+	}
+	l := withTask(newLab(t))
+	l.hopt.Command = []string{sh, "-c", "echo 'load backup {options}' > asked"}
+	h, err := NewHook(&l.hopt)
+	require.NoError(t, err)
+	require.NoError(t, h.command(t.Context(), "-b"))
+	asked, err := os.ReadFile(filepath.Join(l.sim.DataDir(), "asked"))
+	require.NoError(t, err)
+	assert.Equal(t, "load backup -b\n", string(asked))
+
+	l.hopt.Command = []string{sh, "-c", "echo server is down for {options}; exit 3"}
+	h, err = NewHook(&l.hopt)
+	require.NoError(t, err)
+	err = h.command(t.Context(), "-t")
+	require.ErrorContains(t, err, "exit status 3: server is down for -t")
+	assert.Contains(t, backup.Hint(err), "as the account of the server")
+}
+
+// TestHookExtentThatIsNotInThePlan: a request for a file that no backup of the plan has is answered with an error that names it, and the restore goes on waiting, here in vain.
+func TestHookExtentThatIsNotInThePlan(t *testing.T) {
+	t.Parallel()
+	l := withTask(newLab(t))
+	l.create("names.nsf")
+	l.hopt.RestoreTimeout = 2 * time.Second
+	j := l.job()
+	j.take(backup.Full)
+	p, err := backup.New(backup.Config{Job: "mail", Source: l.source(), Sink: j.sink})
+	require.NoError(t, err)
+	plan, err := p.Plan(t.Context(), backup.Target{Select: named("names.nsf")})
+	require.NoError(t, err)
+	done := make(chan error, 1)
+	go func() { done <- p.Restore(t.Context(), plan, backup.RestoreOptions{Overwrite: true}) }()
+	var a hook.Answer
+	require.Eventually(t, func() bool {
+		a, err = hook.Ask(t.Context(), l.hopt.CallDir, hook.Call{Op: hook.Restore, Name: "S0000001.TXN", Reference: "log", Mode: modeTranslog, To: filepath.Join(l.dir, "extent"), Ref: "other/000001"})
+		return err == nil
+	}, time.Minute, time.Millisecond)
+	assert.Contains(t, a.Error, "S0000001.TXN")
+	assert.Contains(t, a.Error, "not in the backups of this plan")
+	err = <-done
+	require.ErrorIs(t, err, errSilent) // "domino did not ask for"
 }

@@ -46,7 +46,7 @@ func (h *HookSource) Restore(ctx context.Context, req backup.RestoreRequest, set
 			return nil
 		}
 		return &backup.Error{Op: "restore", App: application, Instance: h.base.opt.Instance, Artifact: missing[0],
-			Err:    fmt.Errorf("domino did not ask for %d of %d databases: %s", len(missing), len(r.wanted), abbreviated(missing)),
+			Err:    fmt.Errorf("%w: %d of %d files of databases were not asked for: %s", errSilent, len(missing), len(r.wanted), abbreviated(missing)),
 			Advice: "request them in dominobackup.nsf while the restore waits, and let Restore DB Command and Restore Translog Command call quiesce-hook, as doc/domino.md shows"}
 	})
 	return h.base.fail(ctx, "restore", "", err)

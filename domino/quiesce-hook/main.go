@@ -18,5 +18,5 @@ func main() {
 	}
 	code := hook.Program(ctx, executable, os.Args[1:], os.Getenv, os.Stdout)
 	stop()
-	os.Exit(code)
+	os.Exit(code) //nolint:forbidigo // a program's status
 }
