@@ -271,9 +271,11 @@ func (r *run) finish(ctx context.Context, it backup.Item, done span, logs []Arch
 		return it, err
 	}
 	it.Stream, it.Checkpoint = streamOf(r.inv.DBID, r.inv.ResetlogsSCN), note
-	for i, d := range r.inv.DataFiles {
-		if !slices.Contains(it.Objects, d.TablespaceName) && (it.Kind == backup.Log || slices.Contains(r.ch.files, i)) {
-			it.Objects = append(it.Objects, d.TablespaceName)
+	for _, d := range r.inv.DataFiles {
+		name := r.inv.objectName(d.Container, d.TablespaceName)
+		// What RMAN took is restored whole.
+		if r.rman == nil && !slices.Contains(it.Objects, name) && (d.Artifact != "" || it.Kind == backup.Log) {
+			it.Objects = append(it.Objects, name)
 		}
 	}
 	return it, nil
