@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 	os.Exit(exit)
 }
 
-// programs gives the agent a sqlplus that works on the simulated instance.
+// programs gives the agent a sqlplus and an rman that work on the simulated instance.
 func (l *lab) programs() {
 	t := l.t
 	t.Helper()
@@ -44,14 +44,18 @@ func (l *lab) programs() {
 	t.Cleanup(func() { assert.NoError(t, os.RemoveAll(dir)) })
 	self, err := os.Executable()
 	require.NoError(t, err)
-	link, socket, run := filepath.Join(dir, "sqlplus"), filepath.Join(dir, "s"), filepath.Join(dir, "run")
-	require.NoError(t, os.Symlink(self, link))
+	socket := filepath.Join(dir, "s")
 	ctx, stop := context.WithCancel(context.Background())
 	wait, err := l.sim.Listen(ctx, socket)
 	require.NoError(t, err)
 	t.Cleanup(func() { stop(); wait() })
-	require.NoError(t, os.WriteFile(run, []byte(fmt.Sprintf("#!/bin/sh\n%s='%s' exec '%s' \"$@\"\n", oraclesim.SocketVariable, socket, link)), 0o700)) //nolint:gosec // a program
-	l.opt.SQLPlus = run
+	program := func(name string) string {
+		link, run := filepath.Join(dir, name), filepath.Join(dir, "run-"+name)
+		require.NoError(t, os.Symlink(self, link))
+		require.NoError(t, os.WriteFile(run, []byte(fmt.Sprintf("#!/bin/sh\n%s='%s' exec '%s' \"$@\"\n", oraclesim.SocketVariable, socket, link)), 0o700)) //nolint:gosec // a program
+		return run
+	}
+	l.opt.SQLPlus, l.opt.RMAN = program("sqlplus"), program("rman")
 }
 
 // lose ends the instance and removes what a restore would put in place.
