@@ -25,6 +25,7 @@ const (
 // Instance is an instance of Oracle Database, with all threads of a RAC in one. It is safe for use by several goroutines.
 type Instance struct {
 	config Config
+	host   *Host // nil: a machine of its own
 
 	mu          sync.Mutex
 	state       State
@@ -87,6 +88,7 @@ func newInstance(c Config) (*Instance, error) {
 
 // idle forgets what an instance has in memory.
 func (i *Instance) idle() {
+	i.host.release(i)
 	i.state, i.readOnly, i.ctl, i.recovery = Down, false, nil, nil
 	i.params, i.spfile = nil, ""
 	i.destStates = map[int]*archiveDest{}
