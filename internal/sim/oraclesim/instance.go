@@ -51,6 +51,7 @@ type Instance struct {
 	destStates  map[int]*archiveDest
 	dbid        uint32 // SET DBID of RMAN
 	units       uint64 // names that %U made
+	corrupt     []row  // what VALIDATE found
 }
 
 // Create makes a database below Config.Dir and returns its instance, open.
@@ -90,7 +91,7 @@ func newInstance(c Config) (*Instance, error) {
 func (i *Instance) idle() {
 	i.host.release(i)
 	i.state, i.readOnly, i.ctl, i.recovery = Down, false, nil, nil
-	i.params, i.spfile = nil, ""
+	i.params, i.spfile, i.corrupt = nil, "", nil
 	i.destStates = map[int]*archiveDest{}
 	i.forget()
 }

@@ -130,6 +130,9 @@ func (i *Instance) open(resetlogs, readOnly bool) error {
 	if i.readOnly {
 		return nil
 	}
+	if err := i.writeBeside(); err != nil {
+		return err
+	}
 	i.ctl.Clean = false
 	for _, t := range i.ctl.Threads {
 		t.Open = true
