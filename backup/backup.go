@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/quiesce-go/quiesce/internal/diskroom"
 	"github.com/quiesce-go/quiesce/internal/filelock"
 )
 
@@ -272,8 +273,8 @@ func (s *session) preflight(ctx context.Context, r *run) error {
 	if q := r.dir.Quota; q > 0 {
 		need = min(need, q)
 	}
-	if free, ok := freeSpace(r.dir.Path); ok && free < need {
-		return &Error{Op: "check", Artifact: "room in the stage " + r.dir.Path, Err: fmt.Errorf("%w: %d bytes needed, %d free", ErrStageFull, need, free),
+	if v, ok := diskroom.At(r.dir.Path); ok && v.FreeBytes < need {
+		return &Error{Op: "check", Artifact: "room in the stage " + r.dir.Path, Err: fmt.Errorf("%w: %d bytes needed, %d free", ErrStageFull, need, v.FreeBytes),
 			Advice: "free space, set a stage quota below what is free, or stream"}
 	}
 	return nil

@@ -27,7 +27,7 @@ type chainItem struct {
 	seen  []int        // backups that list it, failed or not, ascending
 	fulls []*chainBase // those that serve, oldest first
 	bases []*chainBase // fulls and differentials that serve, oldest first
-	moves []streamMove // every full that did not fail, damaged or not
+	moves []streamMove // every full, damaged or not, and every failed item that names its stream
 	// stateful is set when the item was ever asked to hold more than log.
 	stateful bool
 	// shared is set for an item that only holds the log of other items.
@@ -36,12 +36,17 @@ type chainItem struct {
 	byName bool
 }
 
-// streamMove is a full as a witness of the stream its item stood in.
+// streamMove is a full as a witness of the stream its item stood in, and of its incarnation there.
 type streamMove struct {
-	backup int
-	stream string
-	// left is the backup of the next full in another stream.
+	backup              int
+	stream, incarnation string
+	// left is the backup of the next full in another stream or incarnation.
 	left int
+}
+
+// same reports whether log goes on from one to the other.
+func (m streamMove) same(other streamMove) bool {
+	return m.stream == other.stream && m.incarnation == other.incarnation
 }
 
 // chainRecord is an item of a backup.
@@ -56,7 +61,7 @@ type chainBase struct {
 	last   chainRecord  // the differential, or the full again
 	diffs  []*chainBase // of a full: the differentials on it
 	stream *logStream   // nil when no log continues it
-	// left is the first backup that saw the item in another stream. Links from there on are another life of the log and do
+	// left is the first backup that saw the item in another stream, or as another incarnation. Links from there on are another life of the log and do
 	// not serve this base: a database may leave a shared log that goes on without it.
 	left int
 }
@@ -141,12 +146,15 @@ func (ix *chainIndex) add(r chainRecord, serves bool) {
 	}
 	ci.stateful = ci.stateful || r.item.Kind != Log
 	if r.item.Failed() {
+		if r.item.Stream != "" {
+			ci.moves = append(ci.moves, moveOf(r))
+		}
 		return
 	}
 	ci.byName = r.item.ByName
 	switch r.item.Kind {
 	case Full:
-		ci.moves = append(ci.moves, streamMove{r.backup, r.item.Stream, 0})
+		ci.moves = append(ci.moves, moveOf(r))
 		if serves {
 			b := &chainBase{full: r, last: r, stream: ix.positioned(r.item)}
 			ci.fulls, ci.bases = append(ci.fulls, b), append(ci.bases, b)
@@ -165,6 +173,10 @@ func (ix *chainIndex) add(r chainRecord, serves bool) {
 			s.unserved = append(s.unserved, l)
 		}
 	}
+}
+
+func moveOf(r chainRecord) streamMove {
+	return streamMove{backup: r.backup, stream: r.item.Stream, incarnation: r.item.Incarnation}
 }
 
 // parent finds the full a differential applies to. It must serve and be a base; it is older, so it is indexed already.
@@ -201,7 +213,7 @@ func (ci *chainItem) settle(end int) {
 		switch {
 		case i == len(ci.moves)-1:
 			m.left = end
-		case ci.moves[i+1].stream != m.stream:
+		case !ci.moves[i+1].same(*m):
 			m.left = ci.moves[i+1].backup
 		default:
 			m.left = ci.moves[i+1].left
@@ -209,7 +221,7 @@ func (ci *chainItem) settle(end int) {
 	}
 	for _, b := range ci.bases {
 		k := sort.Search(len(ci.moves), func(k int) bool { return ci.moves[k].backup > b.last.backup }) - 1
-		if b.left = ci.moves[k].left; ci.moves[k].stream != b.last.item.Stream {
+		if b.left = ci.moves[k].left; !ci.moves[k].same(moveOf(b.last)) {
 			b.left = end // a differential in another stream than the newest full before it: no full tells when it was left
 		}
 	}

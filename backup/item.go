@@ -39,6 +39,10 @@ type Item struct {
 	Stream string   `json:"stream,omitempty"`
 	Begin  Position `json:"begin,omitempty"`
 	End    Position `json:"end,omitempty"`
+	// Incarnation is the item's own identity within a stream that it shares with others, where it may begin anew while the log goes on, such as a database instance
+	// id in Domino. Links of the backup that first saw it with another, and later ones, do not serve what was taken before. Empty where the stream says it all. A
+	// failed item may name its Stream and Incarnation, which tells that it has moved though nothing of it was taken.
+	Incarnation string `json:"incarnation,omitempty"`
 	// Window holds the times a restore can stop at. For a full or differential both ends are the moment of End. For a log, From belongs to Begin and To to End.
 	Window Window `json:"window"`
 	// PointInTime says that a restore may stop anywhere inside the window of this log link, not only at its end.

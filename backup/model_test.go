@@ -20,7 +20,7 @@ type model struct {
 	history History
 	// witnesses are backups that alone know that an item changed its stream; without them nobody could tell.
 	witnesses map[ID]bool
-	stream    map[string]string // of each item, now
+	stream    map[string]string // of each item, now; with its incarnation in it, as by lifeOf
 	ends      map[string]int    // the position up to which each stream's log is backed up
 	bases     map[string]ID     // the newest full a differential can build on
 }
@@ -29,14 +29,28 @@ type model struct {
 type modelTick struct {
 	clock  time.Time
 	pos    map[string]int    // of each stream, after this tick's writes
-	stream map[string]string // of each item
+	stream map[string]string // of each item, as by lifeOf
 }
 
 // modelState is an item brought back.
 type modelState struct {
-	stream string
+	stream string // as by lifeOf
 	pos    int
 	full   ID // the full alone, to apply a differential to
+}
+
+// lifeOf is a stream with the incarnation of an item in it.
+func lifeOf(it Item) string {
+	if it.Incarnation == "" {
+		return it.Stream
+	}
+	return it.Stream + "#" + it.Incarnation
+}
+
+// streamOf is the stream of a life.
+func streamOf(life string) string {
+	s, _, _ := strings.Cut(life, "#")
+	return s
 }
 
 var modelEpoch = time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
@@ -98,20 +112,30 @@ func (m *model) run() {
 		}
 	}
 	if m.rng.IntN(4) > 0 {
-		b.Items = append(b.Items, m.logLink(modelLog, m.stream["a"]))
+		b.Items = append(b.Items, m.logLink(modelLog, streamOf(m.stream["a"])))
 	}
 	m.history = append(m.history, b)
 }
 
 func (m *model) item(name string, k Kind, id ID) (Item, bool) {
 	now := m.ticks[len(m.ticks)-1]
-	it := Item{Name: name, Kind: k, Stream: m.stream[name], Window: Window{now.clock, now.clock}}
+	it := Item{Name: name, Kind: k, Window: Window{now.clock, now.clock}}
+	it.Stream, it.Incarnation, _ = strings.Cut(m.stream[name], "#")
 	switch {
 	case m.rng.IntN(12) == 0:
 		it.Error = "scripted"
+		before := m.stream[name]
+		switch m.maybeMove(&it, id); {
+		case it.Stream == "": // a failed item cannot tell that it left all streams
+			m.stream[name] = before
+		case m.stream[name] != before:
+			delete(m.bases, name)
+		case m.rng.IntN(2) == 0:
+			it.Stream, it.Incarnation = "", ""
+		}
 		return it, true
 	case k == Log && name == "own":
-		return m.logLink(name, m.stream[name]), true
+		return m.logLink(name, streamOf(m.stream[name])), true
 	case k == Log && m.rng.IntN(6) > 0:
 		return it, false
 	case k == Differential && m.bases[name] != "":
@@ -132,18 +156,18 @@ func (m *model) item(name string, k Kind, id ID) (Item, bool) {
 	return it, true
 }
 
-// maybeMove lets an item change its stream at this very full.
+// maybeMove lets an item change its stream, or its incarnation in it, at this very moment.
 func (m *model) maybeMove(it *Item, id ID) {
-	moves := map[string][]string{"own": {"s1", "s2"}, "b": {"log1", "log2", ""}}[it.Name]
+	moves := map[string][]string{"own": {"s1", "s2"}, "a": {"log1#1", "log1#2"}, "b": {"log1", "log1#1", "log2", "log2#1", ""}}[it.Name]
 	if moves == nil || m.rng.IntN(5) > 0 {
 		return
 	}
-	it.Stream = moves[m.rng.IntN(len(moves))]
-	if it.Stream != m.stream[it.Name] {
+	it.Stream, it.Incarnation, _ = strings.Cut(moves[m.rng.IntN(len(moves))], "#")
+	if lifeOf(*it) != m.stream[it.Name] {
 		it.CopyOnly = false
 		m.witnesses[id] = true
 	}
-	m.stream[it.Name] = it.Stream
+	m.stream[it.Name] = lifeOf(*it)
 }
 
 func (m *model) logLink(name, stream string) Item {
@@ -194,16 +218,16 @@ func (m *model) apply(t *testing.T, p RestorePlan, item string) modelState {
 		}
 		switch it.Kind {
 		case Full:
-			s = modelState{it.Stream, contentOf(it), st.ID}
+			s = modelState{lifeOf(it), contentOf(it), st.ID}
 		case Differential:
 			require.Equal(t, it.Parent, s.full, "step %d: differential on another full", n)
-			s = modelState{it.Stream, contentOf(it), ""}
+			s = modelState{lifeOf(it), contentOf(it), ""}
 		case Log:
-			require.Equal(t, it.Stream, s.stream, "step %d: log of another stream", n)
+			require.Equal(t, it.Stream, streamOf(s.stream), "step %d: log of another stream", n)
 			require.LessOrEqual(t, it.Begin, modelPos(s.pos), "step %d: gap", n)
 			require.GreaterOrEqual(t, it.End, modelPos(s.pos), "step %d: link ends before the state", n)
 			require.True(t, st.Until.IsZero() || it.PointInTime, "step %d: stops inside a link that cannot", n)
-			s = modelState{it.Stream, m.replay(s, it, st.Until), ""}
+			s = modelState{s.stream, m.replay(s, it, st.Until), ""}
 			if at := st.UntilPosition; at != "" {
 				require.True(t, it.PointInTime, "step %d: stops inside a link that cannot", n)
 				require.Less(t, at, it.End, "step %d: stops where the link does not reach", n)
@@ -252,7 +276,7 @@ func (m *model) replay(s modelState, it Item, until time.Time) int {
 // was reports whether the item truly was in that state when its clock showed t.
 func (m *model) was(item string, s modelState, t time.Time) bool {
 	for i, k := range m.ticks {
-		if k.stream[item] != s.stream || k.pos[s.stream] != s.pos || k.clock.After(t) {
+		if k.stream[item] != s.stream || k.pos[streamOf(s.stream)] != s.pos || k.clock.After(t) {
 			continue
 		}
 		if i+1 == len(m.ticks) || m.ticks[i+1].clock.After(t) || m.ticks[i+1].clock.Before(k.clock) {
@@ -282,7 +306,7 @@ func (m *model) search(item string, t time.Time, serves func(Backup) bool) (ends
 			grown = false
 			for li, lb := range h {
 				for _, l := range lb.Items {
-					if l.Kind != Log || l.Failed() || l.Stream != it.Stream || !serves(lb) || movedBetween(h, item, it.Stream, bi, li) || !continues(reached, l, li) {
+					if l.Kind != Log || l.Failed() || l.Stream != it.Stream || !serves(lb) || movedBetween(h, item, lifeOf(it), bi, li) || !continues(reached, l, li) {
 						continue
 					}
 					if !t.IsZero() && !l.Window.To.Before(t) {
@@ -298,7 +322,7 @@ func (m *model) search(item string, t time.Time, serves func(Backup) bool) (ends
 		for p := range reached {
 			var n int
 			fmt.Sscanf(string(p), "%d", &n)
-			ends[it.Stream] = max(ends[it.Stream], n)
+			ends[lifeOf(it)] = max(ends[lifeOf(it)], n)
 		}
 	}
 	return ends, found
@@ -337,7 +361,7 @@ func (m *model) searchPosition(item string, at Position, after bool, serves func
 			grown = false
 			for li, lb := range h {
 				for _, l := range lb.Items {
-					if l.Kind != Log || l.Failed() || l.Stream != it.Stream || !serves(lb) || movedBetween(h, item, it.Stream, bi, li) {
+					if l.Kind != Log || l.Failed() || l.Stream != it.Stream || !serves(lb) || movedBetween(h, item, lifeOf(it), bi, li) {
 						continue
 					}
 					for p, n := range fewest {
@@ -406,9 +430,9 @@ func parentServes(h History, item string, id ID, serves func(Backup) bool) bool 
 	return ok && !it.Failed() && it.Kind == Full && !it.CopyOnly
 }
 
-func movedBetween(h History, item, stream string, from, to int) bool {
+func movedBetween(h History, item, life string, from, to int) bool {
 	for i := from + 1; i <= to; i++ {
-		if it, ok := h[i].Item(item); ok && !it.Failed() && it.Kind == Full && it.Stream != stream {
+		if it, ok := h[i].Item(item); ok && (it.Failed() && it.Stream != "" || !it.Failed() && it.Kind == Full) && lifeOf(it) != life {
 			return true
 		}
 	}

@@ -111,7 +111,7 @@ func checkPosition(t *testing.T, m *model, want Target, streams []string, ways m
 	require.Equal(t, len(streams) > 1, len(p.Notes) > 0)
 	item := want.Select[0].Name
 	s := m.apply(t, p, item)
-	require.Equal(t, streams[0], s.stream)
+	require.Equal(t, streams[0], streamOf(s.stream))
 	if want.After {
 		s.pos--
 	}
@@ -143,7 +143,7 @@ func checkIDs(t *testing.T, m *model) {
 				continue
 			}
 			s := m.apply(t, p, it.Name)
-			require.Equal(t, it.Stream, s.stream)
+			require.Equal(t, it.Stream, streamOf(s.stream))
 			if it.Stream != "" {
 				require.Equal(t, it.End, modelPos(s.pos), "%s of %s:\n%s", it.Name, b.ID, p.Text())
 			}

@@ -154,6 +154,8 @@ func (ix *chainIndex) missing(before, next *rolled) (Cause, string) {
 		return CauseBetween, fmt.Sprintf("log link %s can be restored to its end only", ix.backups[l.backup].ID)
 	case moved:
 		return CauseGap, "log of another stream (the server was replaced or its log was reset)"
+	case next != nil && next.base.left != before.base.left:
+		return CauseGap, "it began anew as another incarnation, which the log of the one before does not tell of"
 	}
 	if l := ix.unservedBetween(before, next); l != nil {
 		return CauseDamaged, ix.whyNot(*l)

@@ -205,8 +205,9 @@ func (r *run) finish(ctx context.Context, it backup.Item, done span, logs []Arch
 	}
 	it.Stream, it.Checkpoint = streamOf(r.inv.DBID, r.inv.ResetlogsSCN), note
 	for _, d := range r.inv.DataFiles {
-		if !slices.Contains(it.Objects, d.TablespaceName) && (d.Artifact != "" || it.Kind == backup.Log) {
-			it.Objects = append(it.Objects, d.TablespaceName)
+		name := r.inv.objectName(d.Container, d.TablespaceName)
+		if !slices.Contains(it.Objects, name) && (d.Artifact != "" || it.Kind == backup.Log) {
+			it.Objects = append(it.Objects, name)
 		}
 	}
 	return it, nil

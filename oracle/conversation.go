@@ -14,6 +14,7 @@ import (
 // Numbers of recovery [ERR].
 const (
 	oraLogNeeded   = 279
+	oraNoneNeeded  = 264
 	oraUnnamedFile = 1244
 )
 
@@ -69,7 +70,7 @@ func (c *course) converse(ctx context.Context, conn *session, set *backup.Restor
 		err := conn.exec(ctx, statement)
 		set.Moved()
 		switch {
-		case err == nil:
+		case err == nil, c.partial != "" && said(err, oraNoneNeeded):
 			return nil
 		case said(err, oraUnnamedFile):
 			file, uerr := c.unnamed(err.Error(), overwrite)

@@ -43,6 +43,10 @@ type course struct {
 	after bool
 	// next names files that are moved.
 	next names
+	// parts are the names of tablespaces, when they alone are restored; see repair.
+	parts []string
+	// partial is the RECOVER of such a restore.
+	partial string
 }
 
 // held is a step with its inventory.
@@ -90,13 +94,11 @@ func (s *Source) plan(ctx context.Context, r backup.RestoreRequest, set *backup.
 	if err != nil {
 		return nil, &backup.Error{Op: "restore", App: application, Instance: s.instance, Err: err}
 	}
-	for _, sel := range r.Target.Select {
-		if sel.Name != itemName || sel.As != "" && sel.As != itemName {
-			return nil, s.refuse("restore the whole database to another place (option to) and move the tablespace from there with Data Pump or as a transportable one",
-				"%q cannot be restored alone", sel.Name)
-		}
+	parts, err := s.selected(r.Target, opt)
+	if err != nil {
+		return nil, err
 	}
-	c := &course{opt: opt, after: r.Target.After}
+	c := &course{opt: opt, after: r.Target.After, parts: parts}
 	check := &verifying{src: s, set: set, reached: map[int]SCN{}}
 	for _, step := range set.Steps() {
 		inv, err := check.inventory(ctx, step)
@@ -119,7 +121,13 @@ func (s *Source) plan(ctx context.Context, r backup.RestoreRequest, set *backup.
 	if len(c.steps) == 0 || c.steps[0].inv.Backup.Kind != string(backup.Full) {
 		return nil, s.refuse("plan the restore anew", "the steps do not begin with a full")
 	}
-	for _, do := range []func() error{c.choose, c.target, c.place} {
+	if err := c.choose(); err != nil {
+		return nil, s.fail(ctx, "restore", "", err)
+	}
+	if len(parts) > 0 {
+		return c, nil
+	}
+	for _, do := range []func() error{c.target, c.place} {
 		if err := do(); err != nil {
 			return nil, s.fail(ctx, "restore", "", err)
 		}
@@ -145,7 +153,9 @@ func (c *course) choose() error {
 	return nil
 }
 
-// target makes the clause that ends the recovery. UNTIL CHANGE and UNTIL TIME stop before what they name [SQL], so the end of a step is the first SCN that it does not hold.
+// target makes the clause that ends the recovery. UNTIL CHANGE and UNTIL TIME stop before what they name: both are limits that are not included [SQL; RMAN, untilClause], so the end of a step is the first SCN that it does
+// not hold. UNTIL TIME is as fine as the time stamps of redo, which are of whole seconds, and so is its literal: all of the second that the target is in is left out. Where the full ended in that second, this would stop before
+// its data files are consistent; the end of the full, which is not behind the target either, is where the recovery goes then.
 func (c *course) target() error {
 	step := c.last.step
 	if !step.Until.IsZero() {
@@ -154,6 +164,10 @@ func (c *course) target() error {
 			return err
 		}
 		at := step.Until.In(zone)
+		if full := c.full.inv.Backup; !at.Truncate(time.Second).After(full.At) {
+			c.until, c.goal = fmt.Sprintf("UNTIL CHANGE %d", full.End), fmt.Sprintf("before SCN %d, the end of the full, in the second of %s", full.End, at.Format(time.DateTime))
+			return nil
+		}
 		c.until = "UNTIL TIME " + quoteText(at.Format("2006-01-02:15:04:05"))
 		c.goal = fmt.Sprintf("before %s by the server's clock (UTC%s)", at.Format(time.DateTime), at.Format("-07:00"))
 		return nil
@@ -260,7 +274,7 @@ func (c *course) moved(path string, number int) string {
 	return path
 }
 
-func sortedKeys(m map[string]bool) []string {
+func sortedKeys[V any](m map[string]V) []string {
 	var out []string
 	for k := range m {
 		out = append(out, k)
@@ -315,12 +329,18 @@ func (c *course) placeLogs() error {
 			}
 		}
 	}
-	slices.SortFunc(c.logs, func(a, b restoredLog) int {
+	c.logs = asAsked(c.logs)
+	return nil
+}
+
+// asAsked sorts logs into the order in which recovery asks for them.
+func asAsked(logs []restoredLog) []restoredLog {
+	slices.SortFunc(logs, func(a, b restoredLog) int {
 		return cmp.Or(cmp.Compare(a.FirstSCN, b.FirstSCN), cmp.Compare(a.Thread, b.Thread))
 	})
 	first := map[int]bool{}
 	var head, tail []restoredLog
-	for _, l := range c.logs {
+	for _, l := range logs {
 		if first[l.Thread] {
 			tail = append(tail, l)
 			continue
@@ -329,8 +349,7 @@ func (c *course) placeLogs() error {
 		head = append(head, l)
 	}
 	slices.SortFunc(head, func(a, b restoredLog) int { return cmp.Compare(a.Thread, b.Thread) })
-	c.logs = append(head, tail...)
-	return nil
+	return append(head, tail...)
 }
 
 // adjusted are the parameters for where the files are now.

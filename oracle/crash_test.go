@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -239,6 +240,127 @@ func TestAnInstanceThatCrashesInBackupMode(t *testing.T) {
 	l.exec("ALTER DATABASE OPEN")
 	l.take(backup.Full)
 	assert.Empty(t, readDir(t, l.opt.StateDir))
+}
+
+// An instance that dies at whatever statement of a run, before it was carried out, in its middle or after, is started again by its administrator, who ends backup mode where it stops the database from opening. The next start of the agent then finds
+// nothing to do, no log that was not saved is gone, and the chain goes on.
+func TestAnInstanceThatDiesAtEveryStatement(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		opt  Options
+		kind backup.Kind
+	}{
+		"full":   {Options{Files: 1}, backup.Full},
+		"whole":  {Options{Files: 1, WholeDatabase: true}, backup.Full},
+		"remote": {Options{Files: 1, Mode: ModeRemote, Connections: 1, ChunkSize: 1 << 20, WholeDatabase: true}, backup.Full},
+		"purge":  {Options{Files: 1, PurgeArchived: true}, backup.Log},
+	} {
+		for _, moment := range []oraclesim.Moment{oraclesim.Before, oraclesim.Inside, oraclesim.After} {
+			t.Run(fmt.Sprintf("%s/%d", name, moment), func(t *testing.T) {
+				t.Parallel()
+				l := newLab(t, &c.opt, func(c *oraclesim.Config) { c.Blocks = 8 })
+				l.take(backup.Full)
+				died, inBackup := 0, 0
+				step := 1
+				switch {
+				case moment == oraclesim.Inside: // few statements have a middle
+				case c.opt.Mode == ModeRemote:
+					step = 7 // reading is many statements, of one kind
+				case testing.Short():
+					step = 5
+				}
+				for n := 1; ; n += step {
+					require.Less(t, n, 5000)
+					l.commit(fmt.Sprint("row ", n))
+					seen, dead := 0, false
+					l.hooked(func(_ oraclesim.Statement, m oraclesim.Moment) error {
+						if m == moment {
+							seen++
+						}
+						if seen == n && m == moment && !dead {
+							dead = true
+							return oraclesim.ErrKillInstance
+						}
+						return nil
+					})
+					m, err := l.pipeline().Backup(t.Context(), c.kind)
+					l.hooked(nil)
+					if !dead {
+						require.NoError(t, err)
+						assert.Equal(t, c.kind, m.Items[0].Kind, m.Items[0].Reason)
+						break
+					}
+					died++
+					if err == nil {
+						assert.Equal(t, c.kind, m.Items[0].Kind, "statement %d: no log was removed that is not saved: %s", n, m.Items[0].Reason)
+					}
+					if l.opened() {
+						inBackup++
+					}
+					require.NoError(t, l.source().Recover(t.Context(), "lab", backup.History{}), "statement %d", n)
+					require.Empty(t, l.sim.InBackupMode(), "statement %d", n)
+				}
+				assert.Positive(t, died)
+				if c.opt.WholeDatabase && step == 1 { // larger steps may miss the moments between
+					assert.Positive(t, inBackup, "some of these deaths left files in backup mode")
+				}
+				m := l.take(backup.Log)
+				assert.Equal(t, backup.Log, m.Items[0].Kind, m.Items[0].Reason)
+				assert.Empty(t, readDir(t, l.opt.StateDir), "no note is left")
+			})
+		}
+	}
+}
+
+// opened starts the instance as its administrator does, and tells whether backup mode had to be ended for it.
+func (l *lab) opened() bool {
+	l.t.Helper()
+	require.Equal(l.t, oraclesim.Down, l.sim.State())
+	err := l.sim.Startup(oraclesim.Open)
+	if err == nil {
+		return false
+	}
+	require.True(l.t, said(err, 10873), "%v", err)
+	l.exec("ALTER DATABASE END BACKUP")
+	l.exec("ALTER DATABASE OPEN")
+	return true
+}
+
+// A connection that breaks for good while a file is read ends the run, and END BACKUP comes over a fresh one.
+func TestARemoteCopyWhoseConnectionsBreak(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, &Options{Mode: ModeRemote, Connections: 2, ChunkSize: 64 << 10}, nil)
+	reading, inBackup := map[int]bool{}, 0
+	var mu sync.Mutex
+	l.hooked(func(s oraclesim.Statement, m oraclesim.Moment) error {
+		if m != oraclesim.Before || s.Text != blockRead {
+			return nil
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if len(l.sim.InBackupMode()) == 0 {
+			return nil // SYSTEM's header is looked at first
+		}
+		inBackup++
+		reading[s.Session] = true
+		return oraclesim.ErrKillSession
+	})
+	err := l.fails(backup.Full)
+	assert.True(t, lost(err), "%v", err)
+	assert.NotEmpty(t, backup.Hint(err))
+	l.hooked(nil)
+	assert.Positive(t, inBackup)
+	assert.Empty(t, l.sim.InBackupMode())
+	assert.Empty(t, readDir(t, l.opt.StateDir))
+	assert.Zero(t, l.sim.Sessions())
+	l.noDirectories()
+	for _, s := range l.sim.Statements() {
+		if strings.HasSuffix(s.Text, "END BACKUP") {
+			require.NoError(t, s.Err)
+			assert.False(t, reading[s.Session], "it was sent on a session of its own")
+		}
+	}
+	l.take(backup.Full)
 }
 
 // What another tool began after our process died stays, though a note of ours names the tablespace.

@@ -35,7 +35,7 @@
 //
 // Restore works on the machine of the database, under the account that owns the server. It puts back data files, the control file under all names of CONTROL_FILES, and, in a folder of its own, the archived logs, the
 // parameters as init.ora, the password file, the script for temporary files, and restore.sql, the commented script for SQL*Plus that brings these files to the target. What runs is made of the same statements as the script.
-// Pipeline.Script writes it for the files of Pipeline.Fetch, with the commands that copy them. Targets are the latest, a time, an SCN ("scn:N") and the beginning of a log ("sequence:THREAD/N"). All of the database is restored, never one tablespace.
+// Pipeline.Script writes it for the files of Pipeline.Fetch, with the commands that copy them. Targets are the latest, a time, an SCN ("scn:N") and the beginning of a log ("sequence:THREAD/N").
 //
 // The options of a restore:
 //
@@ -48,11 +48,21 @@
 //	files=DIR       where a script finds the fetched files
 //	utc_offset      of the server's clock at the target, like +02:00, where the backups around it were taken by different ones
 //
-// Recovery goes UNTIL CHANGE or UNTIL TIME, never until CANCEL, so that it ends where it should or not at all. Redo is dated by the second: a restore to a time leaves out the second that it names. The control file is that of the last backup that is applied to its
+// Recovery goes UNTIL CHANGE or UNTIL TIME, never until CANCEL, so that it ends where it should or not at all. Redo is dated by the second: a restore to a time leaves out the second that it names; in the second in which the
+// full ended it goes to the end of the full. The control file is that of the last backup that is applied to its
 // end; a data file that came to be after the full is made anew from redo, one that was not backed up is taken offline.
 //
 // Without Overwrite nothing is replaced, and an instance that runs is left alone. With it, and execute=sqlplus, the instance is ended by SHUTDOWN ABORT; execute=none refuses while the database answers. All files have temporary names
-// until each is complete and checked as Verify does; so there must be room for both. Online logs are never written, but OPEN RESETLOGS gives up what they hold: a warning names them.
+// until each is complete and checked as Verify does; so there must be room for both, and a restore that the disks cannot hold is refused before anything is written. Online logs are never written, but OPEN RESETLOGS gives up what they hold: a warning names them.
+//
+// # One tablespace
+//
+// A tablespace that is selected by its name, in a pluggable database PDB:NAME, is restored alone, in the database it is of, which is open and stays so: OFFLINE IMMEDIATE, its data files, RECOVER TABLESPACE, ONLINE. The database's own control file and
+// online logs are used, and its archived logs where they lie; those that it has not any more come from the backups. Recovery is complete, to the state of the rest of the database: an earlier one is refused, and so are SYSTEM, undo, a whole
+// pluggable database, and a database of another DBID or incarnation. When redo lacks anywhere between the backup and now, that is found before the tablespace is touched.
+//
+// Without Overwrite the data files that are missing are put back, and the others kept and recovered with them. So a restore that dies, on whatever line, is taken up by the next; meanwhile the tablespace is offline, and all else in use.
+// With execute=none nothing in the database is changed: data files lie beside their places under temporary names, and restore-tablespaces.sql does the rest. move and work are as above; to, open and utc_offset have no meaning here.
 //
 // # What is guaranteed
 //
@@ -69,10 +79,10 @@
 //
 // # What is not
 //
-// Everything here was run against a simulator only (internal/sim/oraclesim), and the network errors against a fake of the wire; neither an Oracle server nor a file that one wrote was at hand. Reading by go-ora's BFILE calls was not run against anything that
-// answers them. What is known of servers is from the documents below.
+// Everything here was run against a simulator only (internal/sim/oraclesim), and the network errors and go-ora's BFILE calls against a fake of the wire, which answers as the source of the driver expects; neither an Oracle server nor a file that one wrote
+// was at hand. What is known of servers is from the documents below. internal/e2e/oracle has the scenarios for genuine ones.
 //
-// The free room is not looked at before a restore; when it runs out, what was put there is removed. Files that were already renamed when a restore with Overwrite dies are not brought back: repeat it.
+// When the room on a disk runs out during a restore all the same, what was put there is removed. Files that were already renamed when a restore with Overwrite dies are not brought back: repeat it.
 //
 // Changes made without logging are in no log; a log run names the files that have some. Keystores of encrypted data are not backed up; a warning names them. The rest of the Oracle home is not looked at.
 //
@@ -88,6 +98,6 @@
 //
 // # Sources
 //
-// Comments name them by these tags: [BRU] Backup and Recovery User's Guide, [SQL] SQL Language Reference, [REF] Database Reference, [ERR] Error Messages, [LOB] SecureFiles and Large Objects Developer's Guide, [PLS] PL/SQL Packages and Types Reference, all of
-// release 18c; [GO] the source of go-ora v2.8.24.
+// Comments name them by these tags: [BRU] Backup and Recovery User's Guide, [SQL] SQL Language Reference, [REF] Database Reference, [ERR] Error Messages, [LOB] SecureFiles and Large Objects Developer's Guide, [PLS] PL/SQL Packages and Types Reference, [RMAN] Backup and
+// Recovery Reference, all of release 18c; [GO] the source of go-ora v2.8.24.
 package oracle

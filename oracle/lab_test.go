@@ -1,6 +1,7 @@
 package oracle
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -37,16 +38,17 @@ type lab struct {
 	hook func(s oraclesim.Statement, m oraclesim.Moment) error
 }
 
-// labClock is the server's clock: a second later at every look, in a zone of its own.
+// labClock is the server's clock: a step later at every look, a second when it is not set, in a zone of its own.
 type labClock struct {
-	mu sync.Mutex
-	at time.Time
+	mu   sync.Mutex
+	at   time.Time
+	step time.Duration
 }
 
 func (c *labClock) now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.at = c.at.Add(time.Second)
+	c.at = c.at.Add(cmp.Or(c.step, time.Second))
 	return c.at
 }
 

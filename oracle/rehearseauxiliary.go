@@ -145,7 +145,7 @@ func (a *auxiliary) mount(ctx context.Context, c *course) error {
 }
 
 func (a *auxiliary) recovered(ctx context.Context, c *course) error {
-	if err := a.recoverBySQLPlus(ctx, c, a.set, false); err != nil {
+	if err := a.recoverBySQLPlus(ctx, c, a.set, preamble, false); err != nil {
 		return err
 	}
 	return a.contained(ctx, c) // a file that redo told of is in the control file since

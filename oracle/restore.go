@@ -24,7 +24,7 @@ const (
 )
 
 // Restore implements backup.Restorer, on the machine of the database. It puts all files in place and leaves restore.sql beside them, the script that brings them to the target; the option execute has it carried out.
-// See the package's documentation for the options.
+// See the package's documentation for the options. Tablespaces that are selected by name are restored alone, in the database that is open.
 //
 // Files stay under temporary names until each is there and is what it was when it was taken; nothing is replaced before.
 func (s *Source) Restore(ctx context.Context, r backup.RestoreRequest, set *backup.RestoreSet) error {
@@ -35,13 +35,21 @@ func (s *Source) Restore(ctx context.Context, r backup.RestoreRequest, set *back
 	if err := c.absolute(); err != nil {
 		return err
 	}
-	p := &putting{src: s, set: set, course: c, overwrite: r.Overwrite}
+	if len(c.parts) > 0 {
+		return s.repair(ctx, r, set, c)
+	}
+	p, err := s.putting(c, set, r.Overwrite)
+	if err != nil {
+		return s.fail(ctx, "restore", "", err)
+	}
 	in, err := s.meet(ctx, p)
 	if err != nil {
 		return s.fail(ctx, "restore", "", err)
 	}
-	if err := p.free(); err != nil {
-		return s.fail(ctx, "restore", "", err)
+	for _, look := range []func() error{p.free, p.room} {
+		if err := look(); err != nil {
+			return s.fail(ctx, "restore", "", err)
+		}
 	}
 	set.Expect(1)
 	if err := p.all(ctx, in); err != nil {
@@ -91,14 +99,28 @@ type putting struct {
 	set       *backup.RestoreSet
 	course    *course
 	overwrite bool
+	// texts are the files that are written here, by name.
+	texts map[string]string
+	// later is what the server itself will write, in bytes by name.
+	later map[string]int64
 
 	mu   sync.Mutex
 	made []string // files and folders, to be removed when it fails
 }
 
+// putting is that of a whole database.
+func (s *Source) putting(c *course, set *backup.RestoreSet, overwrite bool) (*putting, error) {
+	var script strings.Builder
+	if err := c.write(&script, nil); err != nil {
+		return nil, err
+	}
+	return &putting{src: s, set: set, course: c, overwrite: overwrite, later: c.later(),
+		texts: map[string]string{c.parameters: c.pfile, joinServer(c.work, scriptName): script.String()}}, nil
+}
+
 // targets are the files that come to be.
 func (p *putting) targets() []string {
-	out := []string{p.course.parameters, joinServer(p.course.work, scriptName)}
+	out := sortedKeys(p.texts)
 	for _, f := range p.course.put {
 		out = append(out, f.to...)
 	}
@@ -200,6 +222,24 @@ func (p *putting) all(ctx context.Context, in instance) (err error) {
 			p.undo()
 		}
 	}()
+	if err := p.fetchAll(ctx); err != nil {
+		return err
+	}
+	if in.status != "" && p.course.opt.execute == bySQLPlus {
+		if _, err := p.src.sqlplus(ctx, p.set, preamble+"SHUTDOWN ABORT\n"); err != nil {
+			return err
+		}
+	}
+	for _, m := range p.course.made {
+		if err := os.Remove(m.to); err != nil && !missing(err) {
+			return err
+		}
+	}
+	return p.settle(p.targets())
+}
+
+// fetchAll brings every file to its place, under a temporary name.
+func (p *putting) fetchAll(ctx context.Context) error {
 	for _, dir := range append(p.course.folders(), p.course.work) {
 		if err := p.folder(dir); err != nil {
 			return err
@@ -218,11 +258,7 @@ func (p *putting) all(ctx context.Context, in instance) (err error) {
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	var script strings.Builder
-	if err := p.course.write(&script, nil); err != nil {
-		return err
-	}
-	for path, text := range map[string]string{p.course.parameters: p.course.pfile, joinServer(p.course.work, scriptName): script.String()} {
+	for path, text := range p.texts {
 		if err := p.create(path, func(w io.Writer) error { _, err := io.WriteString(w, text); return err }); err != nil {
 			return err
 		}
@@ -230,12 +266,7 @@ func (p *putting) all(ctx context.Context, in instance) (err error) {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if in.status != "" && p.course.opt.execute == bySQLPlus {
-		if _, err := p.src.sqlplus(ctx, p.set, preamble+"SHUTDOWN ABORT\n"); err != nil {
-			return err
-		}
-	}
-	return p.settle()
+	return nil
 }
 
 // folder makes a folder with its parents.
@@ -288,15 +319,10 @@ func (p *putting) create(path string, write func(w io.Writer) error) error {
 	return errors.Join(err, f.Close())
 }
 
-// settle gives all files their names. Until here nothing that was there is changed.
-func (p *putting) settle() error {
-	for _, m := range p.course.made {
-		if err := os.Remove(m.to); err != nil && !missing(err) {
-			return err
-		}
-	}
+// settle gives files their names. Until here nothing that was there is changed.
+func (p *putting) settle(paths []string) error {
 	var dirs []string
-	for _, path := range p.targets() {
+	for _, path := range paths {
 		if slices.ContainsFunc(p.course.made, func(m renaming) bool { return m.to == path }) {
 			continue
 		}

@@ -41,6 +41,9 @@ func (r renaming) create() string {
 
 // recover begins the recovery.
 func (c *course) recover() string {
+	if c.partial != "" {
+		return c.partial
+	}
 	return "ALTER DATABASE RECOVER DATABASE " + c.until + " USING BACKUP CONTROLFILE"
 }
 
@@ -157,27 +160,45 @@ func (s *Source) Script(ctx context.Context, r backup.RestoreRequest, set *backu
 	if err != nil {
 		return err
 	}
+	if len(c.parts) > 0 {
+		rep, err := s.repairFromBackups(c)
+		if err != nil {
+			return s.fail(ctx, "script the restore of", strings.Join(c.parts, ", "), err)
+		}
+		return s.fail(ctx, "script the restore of", strings.Join(c.parts, ", "), rep.write(w, rep.logCopies(r.Overwrite), rep.dataCopies(r.Overwrite)))
+	}
 	return s.fail(ctx, "script the restore of", "", c.write(w, c.copies(r.Overwrite)))
 }
 
 // copies are the commands that bring fetched files to their places.
 func (c *course) copies(overwrite bool) []string {
-	sh := hostShell{windows: strings.Contains(strings.ToLower(c.control.inv.Platform), "windows"), overwrite: overwrite}
+	sh := c.shell(overwrite)
 	var out []string
 	for _, dir := range append(c.folders(), c.work, joinServer(c.work, "arch")) {
 		out = append(out, sh.mkdir(dir))
 	}
 	for _, p := range c.put {
-		from := p.from.step.Path(p.entry)
-		if c.opt.files != "" {
-			from = joinServer(c.opt.files, from)
-		}
-		for _, to := range p.to {
-			out = append(out, sh.copy(from, to))
-		}
+		out = append(out, c.copy(sh, p)...)
 	}
 	for i, line := range strings.Split(strings.TrimSpace(c.pfile), "\n") {
 		out = append(out, sh.line(line, c.parameters, i == 0))
+	}
+	return out
+}
+
+// shell is that of the database's machine.
+func (c *course) shell(overwrite bool) hostShell {
+	return hostShell{windows: strings.Contains(strings.ToLower(c.control.inv.Platform), "windows"), overwrite: overwrite}
+}
+
+// copy brings one fetched file to its places.
+func (c *course) copy(sh hostShell, p placing) (out []string) {
+	from := p.from.step.Path(p.entry)
+	if c.opt.files != "" {
+		from = joinServer(c.opt.files, from)
+	}
+	for _, to := range p.to {
+		out = append(out, sh.copy(from, to))
 	}
 	return out
 }
@@ -208,6 +229,14 @@ func (h hostShell) copy(from, to string) string {
 		guard = ""
 	}
 	return "HOST " + guard + command + h.quote(from) + " " + h.quote(to)
+}
+
+// move gives a file its name, when it is there under another. It may run again.
+func (h hostShell) move(from, to string) string {
+	if h.windows {
+		return "HOST if exist " + h.quote(from) + " move /Y " + h.quote(from) + " " + h.quote(to)
+	}
+	return "HOST if test -e " + h.quote(from) + "; then mv -f " + h.quote(from) + " " + h.quote(to) + "; fi"
 }
 
 // line appends a line to a text, or begins it.

@@ -175,6 +175,27 @@ func TestDirectoriesThatAnAdministratorMade(t *testing.T) {
 	assert.Empty(t, l.ran("DROP DIRECTORY"), "what others made stays")
 }
 
+// CREATE ANY DIRECTORY comes without DROP ANY DIRECTORY: what stays is no reason to fail, in this run or the next.
+func TestDirectoriesThatMayNotBeDropped(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, &Options{Mode: ModeRemote}, nil)
+	l.hooked(func(s oraclesim.Statement, m oraclesim.Moment) error {
+		if m == oraclesim.Before && strings.HasPrefix(s.Text, "DROP DIRECTORY") {
+			return &network.OracleError{ErrCode: oraNoRights, ErrMsg: "ORA-01031: insufficient privileges"}
+		}
+		return nil
+	})
+	l.commit("one")
+	for _, kind := range []backup.Kind{backup.Full, backup.Log} {
+		m := l.take(kind)
+		assert.Equal(t, kind, m.Items[0].Kind, m.Items[0].Reason)
+		assert.Contains(t, strings.Join(m.Warnings, "\n"), "DIRECTORY")
+	}
+	l.hooked(nil)
+	l.take(backup.Log)
+	l.noDirectories()
+}
+
 // A file that leaves backup mode between the look at V$BACKUP and the copy is told by its own blocks.
 func TestAFileThatLeavesBackupModeBeforeItIsRead(t *testing.T) {
 	t.Parallel()

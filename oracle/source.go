@@ -14,6 +14,7 @@ import (
 	"github.com/sijms/go-ora/v2/configurations"
 
 	"github.com/quiesce-go/quiesce/backup"
+	"github.com/quiesce-go/quiesce/internal/diskroom"
 )
 
 const (
@@ -30,6 +31,8 @@ type Source struct {
 	filter   filter
 	// environ is the environment of programs; nil is that of this process.
 	environ []string
+	// room tells how much may be written below a folder.
+	room func(dir string) (diskroom.Volume, bool)
 }
 
 // New returns a Source for the database that dsn names, in the form of go-ora: oracle://user:password@host:port/service?DBA PRIVILEGE=SYSBACKUP; the port is mandatory. It does no I/O. The driver's
@@ -97,7 +100,7 @@ func FromDB(db *sql.DB, o *Options) (*Source, error) {
 			Advice: "raise the pool's SetMaxOpenConns, or lower Options.Connections"}
 	}
 	db.SetMaxIdleConns(-1) // nothing is worth keeping between conversations
-	return &Source{db: db, instance: opt.Instance, opt: opt, filter: f}, nil
+	return &Source{db: db, instance: opt.Instance, opt: opt, filter: f, room: diskroom.At}, nil
 }
 
 // Close closes the connections. A Source made by FromDB closes the pool it was given.

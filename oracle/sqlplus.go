@@ -119,7 +119,7 @@ func (s *Source) bySQLPlus(ctx context.Context, c *course, set *backup.RestoreSe
 	if err := s.mountBySQLPlus(ctx, c, set); err != nil {
 		return err
 	}
-	if err := s.recoverBySQLPlus(ctx, c, set, overwrite); err != nil {
+	if err := s.recoverBySQLPlus(ctx, c, set, preamble, overwrite); err != nil {
 		return err
 	}
 	return s.openBySQLPlus(ctx, c, set)
@@ -130,11 +130,12 @@ func (s *Source) mountBySQLPlus(ctx context.Context, c *course, set *backup.Rest
 	return recoveryError(err)
 }
 
-func (s *Source) recoverBySQLPlus(ctx context.Context, c *course, set *backup.RestoreSet, overwrite bool) error {
+// recoverBySQLPlus recovers, each time in a process that does before first.
+func (s *Source) recoverBySQLPlus(ctx context.Context, c *course, set *backup.RestoreSet, before string, overwrite bool) error {
 	logs := c.logs
 	var last question
 	for range rounds {
-		text, err := s.sqlplus(ctx, set, preamble+c.recovery(logs))
+		text, err := s.sqlplus(ctx, set, before+c.recovery(logs))
 		if err != nil {
 			return recoveryError(err)
 		}
@@ -143,7 +144,7 @@ func (s *Source) recoverBySQLPlus(ctx context.Context, c *course, set *backup.Re
 			return fmt.Errorf("%s did not come to the recovery: %s", s.opt.SQLPlus, strings.TrimSpace(text))
 		}
 		said, _, _ = strings.Cut(said, recoveryEnds)
-		if strings.Contains(said, succeed) {
+		if strings.Contains(said, succeed) || c.partial != "" && strings.Contains(said, fmt.Sprintf("ORA-%05d", oraNoneNeeded)) {
 			return nil
 		}
 		if logs, err = s.again(ctx, c, set, said, &last, overwrite); err != nil {
@@ -178,9 +179,25 @@ func (s *Source) again(ctx context.Context, c *course, set *backup.RestoreSet, t
 		return nil, recoveryError(cmpError(spoken(rest), fmt.Errorf("the server does not take %s: %s", l.path, strings.TrimSpace(text))))
 	}
 	*last = q
-	out := []restoredLog{l}
+	return c.order(asked)
+}
+
+// order is how logs are offered to a recovery that begins anew and asks again what it has asked: with several threads their order is the server's, and a log that was offered before its turn is wanted later.
+func (c *course) order(asked []question) ([]restoredLog, error) {
+	var out []restoredLog
+	used := map[string]bool{}
+	for _, q := range asked {
+		given, err := c.log(q.thread, q.change)
+		if err != nil {
+			return nil, err
+		}
+		if !used[given.path] {
+			used[given.path] = true
+			out = append(out, given)
+		}
+	}
 	for _, o := range c.logs {
-		if o.NextSCN > q.change && o.path != l.path {
+		if o.NextSCN > asked[len(asked)-1].change && !used[o.path] {
 			out = append(out, o)
 		}
 	}

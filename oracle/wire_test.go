@@ -19,7 +19,7 @@ import (
 const wireSecret = "s3cr3t-of-the-wire"
 
 // listener answers on a port of this machine like a listener of the server would, or fails to.
-func listener(t *testing.T, answer func(c net.Conn)) (dsn string) {
+func listener(t testing.TB, answer func(c net.Conn)) (dsn string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

@@ -129,6 +129,47 @@ func TestOracleDay(t *testing.T) {
 	}
 }
 
+// TestOracleOneTablespace has a tablespace that is lost while the database is open, and comes back.
+func TestOracleOneTablespace(t *testing.T) {
+	t.Parallel()
+	l := newOracleLab(t, nil)
+	_, err := l.sim.Commit("USERS", "apples")
+	require.NoError(t, err)
+	l.obm(0, "backup", "erp")
+	_, err = l.sim.Commit("USERS", "pears")
+	require.NoError(t, err)
+	l.obm(0, "backup", "erp", "--kind", "log")
+	at := l.now()
+	_, err = l.sim.Commit("USERS", "plums") // in online logs only
+	require.NoError(t, err)
+	l.obm(0, "backup", "erp", "--kind", "log")
+
+	restore := []string{"restore", "erp", "--item", "USERS", "--yes", "--option", "execute=sql"}
+	_, say := l.obm(4, restore...)
+	assert.Contains(t, say, "overwriting", "nothing of it is lost")
+	_, say = l.obm(4, append(restore, "--at", at.Format(time.RFC3339))...)
+	assert.Contains(t, say, "Data Pump")
+	_, say = l.obm(4, "restore", "erp", "--item", "SYSTEM", "--yes", "--overwrite", "--option", "execute=sql")
+	assert.Contains(t, say, "STARTUP MOUNT")
+	out, _ := l.obm(0, "plan", "erp", "--item", "USERS", "--script")
+	assert.Contains(t, out, `ALTER DATABASE RECOVER TABLESPACE "USERS";`)
+
+	for _, f := range l.sim.Files() {
+		if f.Tablespace == "USERS" {
+			require.NoError(t, os.Remove(f.Path))
+		}
+	}
+	l.obm(0, restore...)
+	var rows []string
+	all, err := l.sim.Contents()
+	require.NoError(t, err)
+	for _, r := range all {
+		rows = append(rows, r.Text)
+	}
+	assert.Equal(t, []string{"apples", "pears", "plums"}, rows)
+	assert.Equal(t, oraclesim.Open, l.sim.State())
+}
+
 // TestOracleRefusals has databases that cannot be backed up, and one that somebody else is backing up.
 func TestOracleRefusals(t *testing.T) {
 	t.Parallel()

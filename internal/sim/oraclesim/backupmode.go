@@ -229,13 +229,59 @@ func (i *Instance) reopen(f *dataFile) error {
 	return i.touch(f)
 }
 
-func (i *Instance) setOffline(t *tablespace) error {
+// mayGoOffline says why a tablespace may not.
+func (i *Instance) mayGoOffline(t *tablespace) error {
+	switch {
+	case t.Contents == "TEMPORARY":
+		return fault(3217, "invalid option for alter of TEMPORARY TABLESPACE")
+	case t.Name == "SYSTEM":
+		return fault(1541, "system tablespace cannot be brought offline; shut down if necessary")
+	case t.Contents == "UNDO":
+		return fault(30042, "Cannot offline the undo tablespace")
+	case t.Status == "OFFLINE":
+		return fault(1539, "tablespace '%s' is not online", t.Name)
+	}
 	for _, f := range i.ctl.filesOf(t.No) {
 		if f.Begin != 0 {
 			return stack(fault(1150, "cannot prevent writes - file %d has online backup set", f.No), dataFileFault(f))
 		}
-		if f.Status == "SYSTEM" {
-			return fault(1541, "system tablespace cannot be brought offline; shut down if necessary")
+	}
+	return nil
+}
+
+// setOfflineNow is OFFLINE IMMEDIATE: nothing is written, so what the files lack is in redo, and media recovery must bring it [SQL].
+func (i *Instance) setOfflineNow(t *tablespace) error {
+	if err := i.mayGoOffline(t); err != nil {
+		return err
+	}
+	if i.ctl.LogMode != "ARCHIVELOG" {
+		return fault(1145, "offline immediate disallowed unless media recovery enabled")
+	}
+	t.Status = "OFFLINE"
+	for _, f := range i.ctl.filesOf(t.No) {
+		for _, no := range sortedBlocks(i.inflight[f.No]) {
+			_ = i.writeBlock(f, no, false) // a file that is gone is gone
+		}
+		needs := f.writable() || f.Status == "RECOVER"
+		f.Status = "OFFLINE"
+		if needs {
+			f.Status = "RECOVER"
+		}
+		delete(i.cache, f.No)
+		delete(i.dirty, f.No)
+		delete(i.inflight, f.No)
+		delete(i.imaged, f.No)
+	}
+	return i.saveControl()
+}
+
+func (i *Instance) setOffline(t *tablespace) error {
+	if err := i.mayGoOffline(t); err != nil {
+		return err
+	}
+	for _, f := range i.ctl.filesOf(t.No) {
+		if !f.online() {
+			return stack(fault(1191, "file %d is already offline - cannot do a normal offline", f.No), dataFileFault(f))
 		}
 	}
 	t.Status = "OFFLINE"
@@ -257,13 +303,16 @@ func (i *Instance) setOnline(t *tablespace) error {
 		if err != nil {
 			return err
 		}
-		if h.Status != 0 || h.CheckpointSCN < f.Checkpoint || h.ResetlogsSCN != i.ctl.incarnation().SCN && f.Enabled == "READ WRITE" {
+		if f.Status == "RECOVER" || h.Status != 0 || h.CheckpointSCN < f.Checkpoint || h.ResetlogsSCN != i.ctl.incarnation().SCN && f.Enabled == "READ WRITE" {
 			return stack(fault(1113, "file %d needs media recovery", f.No), dataFileFault(f))
 		}
 	}
 	t.Status = "ONLINE"
 	for _, f := range i.ctl.filesOf(t.No) {
 		f.Status = "ONLINE"
+		if f.Enabled == "READ ONLY" {
+			t.Status = "READ ONLY"
+		}
 		if f.Enabled == "READ WRITE" {
 			if err := i.reopen(f); err != nil {
 				return err

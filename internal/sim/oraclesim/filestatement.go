@@ -144,7 +144,7 @@ func (a *act) createDatafile() error {
 			return fault(1119, "error in creating database file '%s'", path)
 		}
 		f.Name = path
-		if f.Status == "RECOVER" {
+		if f.Status == "RECOVER" && a.state != Open {
 			f.Status = "ONLINE"
 		}
 		return a.saveControl()

@@ -454,6 +454,9 @@ func (i *Instance) finishFiles(r *recovery, whole bool) error {
 				return cannotIdentify(s.file)
 			}
 		}
+		if !whole && !r.database {
+			continue // the control file goes on asking for what lacks
+		}
 		s.file.Checkpoint = s.header.CheckpointSCN
 		if s.file.Status == "RECOVER" {
 			s.file.Status = "OFFLINE"

@@ -81,12 +81,14 @@ func (a *act) recoverClauses() (r *recovery, files []*dataFile, err error) {
 			}
 		}
 	case a.r.take("TABLESPACE"):
-		name, _ := a.r.name()
-		t := a.ctl.tablespaceNamed(name, a.session.conID)
-		if t == nil {
-			return nil, nil, fault(959, "tablespace '%s' does not exist", name)
+		for again := true; again; again = a.r.take(",") {
+			name, _ := a.r.name()
+			t := a.ctl.tablespaceNamed(name, a.session.conID)
+			if t == nil {
+				return nil, nil, fault(959, "tablespace '%s' does not exist", name)
+			}
+			files = append(files, a.ctl.filesOf(t.No)...)
 		}
-		files = a.ctl.filesOf(t.No)
 	case a.r.take("DATAFILE"):
 		f, err := a.fileArgument()
 		if err != nil {
@@ -132,6 +134,8 @@ func (a *act) recoverOption(r *recovery) error {
 
 func (a *act) startRecovery(asked *recovery, files []*dataFile) error {
 	switch {
+	case !asked.database && (asked.incomplete() || asked.backupControl):
+		return fault(274, "illegal recovery option UNTIL") // the grammar has it for databases only
 	case asked.database && a.state == Open:
 		return stack(fault(283, "recovery session canceled due to errors"), fault(1124, "cannot recover data file 1 - file is in use or recovery"), dataFileFault(a.ctl.Files[0]))
 	case asked.database && a.ctl.Type != "CURRENT" && !asked.backupControl:
@@ -152,6 +156,9 @@ func (a *act) startRecovery(asked *recovery, files []*dataFile) error {
 		}
 	}
 	if asked.database && !asked.incomplete() && !asked.backupControl && a.ctl.Clean && !a.behind(r) {
+		return stack(fault(283, "recovery session canceled due to errors"), fault(264, "no recovery required"))
+	}
+	if !asked.database && !a.behind(r) {
 		return stack(fault(283, "recovery session canceled due to errors"), fault(264, "no recovery required"))
 	}
 	if asked.untilSCN != 0 && asked.untilSCN < r.lowest() {

@@ -58,10 +58,36 @@ func (s *session) execute(ctx context.Context, note Statement, args []driver.Nam
 		return nil, a.create()
 	case r.take("DROP DIRECTORY"):
 		return nil, a.dropDirectory()
+	case r.take("ALTER SESSION SET CONTAINER ="):
+		return nil, a.setContainer()
 	case r.take("ALTER SESSION SET"):
 		return nil, nil
 	}
 	return nil, unknown(note.Text)
+}
+
+// setContainer goes to another container, which takes a common user: every one here is.
+func (a *act) setContainer() error {
+	name, ok := a.r.name()
+	if !ok {
+		return unknown(a.note.Text)
+	}
+	return a.known(func() error {
+		if err := a.atLeastMounted(); err != nil {
+			return err
+		}
+		if a.ctl.CDB && name == "CDB$ROOT" {
+			a.session.conID = 1
+			return nil
+		}
+		for _, p := range a.ctl.PDBs {
+			if strings.EqualFold(p.Name, name) {
+				a.session.conID = p.ConID
+				return nil
+			}
+		}
+		return fault(65011, "Pluggable database %s does not exist.", name)
+	})
 }
 
 func (a *act) mountedOnly() error {
@@ -214,6 +240,8 @@ func (a *act) alterTablespace() error {
 		return a.known(func() error { return firstThen(func() error { return a.setReadOnly(t, true) }, a.writable) })
 	case a.r.take("READ WRITE"):
 		return a.known(func() error { return firstThen(func() error { return a.setReadOnly(t, false) }, a.writable) })
+	case a.r.take("OFFLINE IMMEDIATE"):
+		return a.known(func() error { return firstThen(func() error { return a.setOfflineNow(t) }, a.writable) })
 	case a.r.take("OFFLINE NORMAL"), a.r.take("OFFLINE"):
 		return a.known(func() error { return firstThen(func() error { return a.setOffline(t) }, a.writable) })
 	case a.r.take("ONLINE"):

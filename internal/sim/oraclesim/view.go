@@ -307,6 +307,8 @@ func (a *act) recoverRows() (all []row) {
 			r["ERROR"] = "FILE NOT FOUND"
 		case h.CheckpointSCN < f.Checkpoint || f.Status == "RECOVER":
 			r["CHANGE#"], r["TIME"] = num(h.CheckpointSCN), a.local(h.CheckpointTime)
+		case f.Status == "OFFLINE":
+			r["ERROR"] = "OFFLINE NORMAL"
 		default:
 			continue
 		}
