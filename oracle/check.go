@@ -26,7 +26,7 @@ func (s *Source) Check(ctx context.Context, dir backup.StageDir) []backup.Findin
 		return []backup.Finding{finding("server describes its database", s.fail(ctx, "look at", "", err))}
 	}
 	out := []backup.Finding{{What: fmt.Sprintf("server is reachable: %s on %s, version %s, DBID %d, incarnation %d", inv.Name, inv.Host, inv.Version, inv.DBID, inv.ResetlogsSCN)}}
-	ch, err := decide(backup.Full, inv, backup.Anchor{}, s.filter)
+	ch, err := s.decide(backup.Full, inv, backup.Anchor{})
 	if err != nil {
 		return append(out, finding("database can be backed up while it is open", err))
 	}
@@ -165,7 +165,7 @@ func (s *Source) Estimate(ctx context.Context, req backup.Request) (int64, error
 		if err != nil {
 			return err
 		}
-		ch, err := decide(req.Kind, inv, req.Anchors[itemName], s.filter)
+		ch, err := s.decide(req.Kind, inv, req.Anchors[itemName])
 		if err != nil {
 			return nil //nolint:nilerr // Backup refuses it in its own words
 		}
@@ -174,7 +174,7 @@ func (s *Source) Estimate(ctx context.Context, req backup.Request) (int64, error
 				bytes += l.Bytes
 			}
 		}
-		if ch.kind == backup.Full {
+		if ch.kind != backup.Log {
 			for _, i := range ch.files {
 				bytes += inv.DataFiles[i].Bytes + inv.DataFiles[i].Block1Offset
 			}

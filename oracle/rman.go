@@ -129,7 +129,7 @@ func (s *Source) greet(ctx context.Context, moved func()) (greeting, error) {
 func (s *Source) same(ctx context.Context, moved func(), inv *Inventory) (greeting, error) {
 	g, err := s.greet(ctx, moved)
 	if err == nil && g.dbid != inv.DBID {
-		err = s.refuse("set ORACLE_SID, or Options.RMANConnect, to the database of the DSN", "RMAN is connected to the database with DBID %d, and the DSN names that with %d", g.dbid, inv.DBID)
+		err = refuse("set ORACLE_SID, or Options.RMANConnect, to the database of the DSN", "RMAN is connected to the database with DBID %d, and the DSN names that with %d", g.dbid, inv.DBID)
 	}
 	return g, err
 }

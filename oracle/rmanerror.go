@@ -88,7 +88,10 @@ const (
 )
 
 // Hint says what an operator can do.
-func (e *rmanError) Hint() string {
+func (e *rmanError) Hint() string { return advice(e) }
+
+// advice is that for errors which mean something else in RMAN, or are its own; else empty.
+func (e *rmanError) advice() string {
 	switch {
 	case slices.ContainsFunc(codes(e), func(n int) bool { return slices.Contains([]int{19502, 19504, 27040, 27044, 27061, 27063, 27072}, n) }):
 		return "the server's own account writes the pieces, on the server's machine: it needs the folder (the stage, or Options.ScratchDir), the right to write there, and room for all of a backup"
@@ -99,5 +102,5 @@ func (e *rmanError) Hint() string {
 	case said(e, 19566):
 		return "a block of the data file is damaged on the server: VALIDATE DATABASE names it in V$DATABASE_BLOCK_CORRUPTION; repair it by RMAN's RECOVER ... BLOCK or from a backup"
 	}
-	return advice(e)
+	return ""
 }

@@ -108,7 +108,11 @@ func (s *Source) Close() error { return s.db.Close() }
 
 // Describe implements backup.Source.
 func (s *Source) Describe() backup.Description {
-	return backup.Description{Application: application, Instance: s.instance, Kinds: []backup.Kind{backup.Full, backup.Log}, PointInTime: true, Positions: true}
+	kinds := []backup.Kind{backup.Full, backup.Log}
+	if s.opt.Mode == ModeRMAN {
+		kinds = []backup.Kind{backup.Full, backup.Differential, backup.Log}
+	}
+	return backup.Description{Application: application, Instance: s.instance, Kinds: kinds, PointInTime: true, Positions: true}
 }
 
 // String names the database, without secrets.
