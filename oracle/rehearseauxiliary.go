@@ -40,7 +40,7 @@ func (s *Source) rehearseAuxiliary(ctx context.Context, r backup.RestoreRequest,
 	defer func() { err = errors.Join(err, lock.Release()) }()
 	aux := s.auxiliaryOf(set, dir)
 	aux.elsewhere = o.elsewhere
-	r.Options = map[string]string{"to": dir, "execute": string(bySQLPlus), "open": "resetlogs"}
+	r.Options = map[string]string{"to": dir, "open": "resetlogs"}
 	for key, value := range o.restore {
 		r.Options[key] = value
 	}
@@ -58,11 +58,21 @@ func (s *Source) rehearseAuxiliary(ctx context.Context, r backup.RestoreRequest,
 		return err
 	}
 	defer func() { err = errors.Join(err, aux.clear(ctx)) }()
+	if c.rman != nil {
+		c.rman.alone = true
+	}
 	c.pfile = aux.parameters(c, o.parameters)
 	if err := os.MkdirAll(aux.traces(), 0o750); err != nil {
 		return err
 	}
-	if err := (&putting{src: aux.Source, set: set, course: c}).all(ctx, instance{}); err != nil {
+	p, err := aux.putting(c, set, false)
+	if err != nil {
+		return err
+	}
+	if err := p.room(); err != nil {
+		return err
+	}
+	if err := p.all(ctx, instance{}); err != nil {
 		return err
 	}
 	return aux.bringUp(ctx, c)
@@ -135,17 +145,55 @@ func (a *auxiliary) clock(ctx context.Context) (time.Time, error) {
 
 // mount starts the instance and gives the copy names of its own.
 func (a *auxiliary) mount(ctx context.Context, c *course) error {
-	if err := a.mountBySQLPlus(ctx, c, a.set); err != nil {
+	var err error
+	if c.rman != nil {
+		err = a.chapters(ctx, a.set, c.started())
+	} else {
+		err = a.mountBySQLPlus(ctx, c, a.set)
+	}
+	if err != nil {
 		return err
 	}
-	if err := a.contained(ctx, c); err != nil {
+	if err := a.detach(ctx, c); err != nil {
 		return err
 	}
-	return a.detach(ctx, c)
+	if err := a.quiet(ctx); err != nil {
+		return err
+	}
+	if c.rman != nil {
+		if err := a.chapters(ctx, a.set, c.restored()); err != nil {
+			return err
+		}
+	}
+	return a.contained(ctx, c)
+}
+
+// quiet keeps the copy from backing up its control file by itself, to where the original does [RMAN, CONFIGURE]: the control file has those settings too.
+func (a *auxiliary) quiet(ctx context.Context) error {
+	if !a.hasRMAN() {
+		return nil
+	}
+	for _, command := range []string{"CONFIGURE CONTROLFILE AUTOBACKUP OFF;\n", "CONFIGURE SNAPSHOT CONTROLFILE NAME TO " + quoteText(filepath.Join(a.dir, "snapshot.ctl")) + ";\n"} {
+		if _, err := a.rman(ctx, a.set.Moved, command); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *auxiliary) hasRMAN() bool {
+	_, err := exec.LookPath(a.opt.RMAN)
+	return err == nil
 }
 
 func (a *auxiliary) recovered(ctx context.Context, c *course) error {
-	if err := a.recoverBySQLPlus(ctx, c, a.set, preamble, false); err != nil {
+	var err error
+	if c.rman != nil {
+		err = a.chapters(ctx, a.set, c.recovering())
+	} else {
+		err = a.recoverBySQLPlus(ctx, c, a.set, preamble, false)
+	}
+	if err != nil {
 		return err
 	}
 	return a.contained(ctx, c) // a file that redo told of is in the control file since
@@ -210,6 +258,9 @@ func (c *course) damaged(number, path string, err error) error {
 }
 
 func (a *auxiliary) opened(ctx context.Context, c *course) error {
+	if c.rman != nil {
+		return a.openByRMAN(ctx, c, a.set)
+	}
 	return a.openBySQLPlus(ctx, c, a.set)
 }
 
@@ -249,7 +300,7 @@ func (a *auxiliary) checked(ctx context.Context, c *course) error {
 
 // logical has RMAN look into every block, where it is there. What it finds it lists in a view, and does not fail by it [RMAN].
 func (a *auxiliary) logical(ctx context.Context, c *course) error {
-	if _, err := exec.LookPath(a.opt.RMAN); err != nil {
+	if !a.hasRMAN() {
 		a.set.Note("logical check", "not done: there is no program "+a.opt.RMAN)
 		return nil
 	}
