@@ -74,6 +74,11 @@ type Options struct {
 	RequiredDestinations []int
 	// SQLPlus is the program that restores with execute=sqlplus run, on this machine, with ORACLE_HOME and ORACLE_SID in the environment of this process. Default sqlplus, found in PATH.
 	SQLPlus string
+	// Auxiliary is the ORACLE_SID of an instance of this machine that rehearsals may start and end: of no database, up to 12 letters and digits, the first a letter. It needs no parameter file and no password file. None: rehearsals ask RMAN what the
+	// backups are good for, see Rehearse.
+	Auxiliary string
+	// AuxiliaryHome is the ORACLE_HOME of Auxiliary, of the version of the database. Default: that in the environment of this process. SQLPlus and RMAN without a folder are then those of its folder bin.
+	AuxiliaryHome string
 	// RMAN is the program of that name, on this machine, with ORACLE_HOME and ORACLE_SID in the environment of this process. Default rman, found in PATH.
 	RMAN string
 	// RMANConnect is what follows CONNECT TARGET, such as user/password@service AS SYSBACKUP. It is a secret, and reaches RMAN on its standard input only. Default /, the administrator of the operating system.
@@ -116,6 +121,8 @@ func (o Options) validate() error {
 	for _, d := range o.RequiredDestinations {
 		bad(d < 1 || d > maxDestination, "required destination %d: want 1 to %d", d, maxDestination)
 	}
+	bad(o.Auxiliary != "" && !regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]{0,11}$`).MatchString(o.Auxiliary), "auxiliary %q: want up to 12 letters and digits, the first a letter", o.Auxiliary)
+	bad(o.AuxiliaryHome != "" && (o.Auxiliary == "" || !filepath.IsAbs(o.AuxiliaryHome)), "auxiliary home %q: want an absolute path, with auxiliary", o.AuxiliaryHome)
 	errs = append(errs, o.validateRMAN())
 	return errors.Join(errs...)
 }

@@ -36,7 +36,10 @@ func TestMain(m *testing.M) {
 }
 
 // programs gives the agent a sqlplus and an rman that work on the simulated instance.
-func (l *lab) programs() {
+func (l *lab) programs() { l.programsOf(l.sim.Listen) }
+
+// programsOf gives it those of a machine.
+func (l *lab) programsOf(listen func(ctx context.Context, path string) (wait func(), err error)) {
 	t := l.t
 	t.Helper()
 	dir, err := os.MkdirTemp("", "ora") // a socket has a short name
@@ -46,16 +49,15 @@ func (l *lab) programs() {
 	require.NoError(t, err)
 	socket := filepath.Join(dir, "s")
 	ctx, stop := context.WithCancel(context.Background())
-	wait, err := l.sim.Listen(ctx, socket)
+	wait, err := listen(ctx, socket)
 	require.NoError(t, err)
 	t.Cleanup(func() { stop(); wait() })
-	program := func(name string) string {
-		link, run := filepath.Join(dir, name), filepath.Join(dir, "run-"+name)
+	for name, option := range map[string]*string{"sqlplus": &l.opt.SQLPlus, "rman": &l.opt.RMAN} {
+		link := filepath.Join(dir, name)
 		require.NoError(t, os.Symlink(self, link))
-		require.NoError(t, os.WriteFile(run, []byte(fmt.Sprintf("#!/bin/sh\n%s='%s' exec '%s' \"$@\"\n", oraclesim.SocketVariable, socket, link)), 0o700)) //nolint:gosec // a program
-		return run
+		*option = filepath.Join(dir, name+".sh")
+		require.NoError(t, os.WriteFile(*option, []byte(fmt.Sprintf("#!/bin/sh\n%s='%s' exec '%s' \"$@\"\n", oraclesim.SocketVariable, socket, link)), 0o700)) //nolint:gosec // a program
 	}
-	l.opt.SQLPlus, l.opt.RMAN = program("sqlplus"), program("rman")
 }
 
 // lose ends the instance and removes what a restore would put in place.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"regexp"
 	"strconv"
@@ -24,7 +23,7 @@ func (s *Source) rman(ctx context.Context, moved func(), commands string) (strin
 	cmd := exec.CommandContext(ctx, s.opt.RMAN)
 	cmd.Stdin = strings.NewReader(s.target() + commands + "EXIT;\n")
 	// What it prints is read: in English, whatever the account prefers.
-	cmd.Env = append(os.Environ(), "NLS_LANG=AMERICAN_AMERICA.AL32UTF8", "NLS_DATE_FORMAT=YYYY-MM-DD HH24:MI:SS")
+	cmd.Env = s.environment("NLS_LANG=AMERICAN_AMERICA.AL32UTF8", "NLS_DATE_FORMAT=YYYY-MM-DD HH24:MI:SS")
 	cmd.WaitDelay = grace
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out

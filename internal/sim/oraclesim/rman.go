@@ -320,7 +320,7 @@ func (m *rman) own(a *act) error {
 		return m.recover(a)
 	case r.take("SWITCH DATAFILE ALL"), r.take("SWITCH DATABASE TO COPY"):
 		return m.switchAll(a)
-	case r.take("VALIDATE DATABASE"), r.take("BACKUP VALIDATE"):
+	case r.take("VALIDATE DATABASE"), r.take("VALIDATE CHECK LOGICAL DATABASE"), r.take("BACKUP VALIDATE"):
 		return m.validate(a)
 	case r.take("CROSSCHECK"):
 		return m.crosscheck()

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/quiesce-go/quiesce/internal/sim/oraclesim/blocks"
 )
 
 // restore is RESTORE.
@@ -402,17 +404,40 @@ func (m *rman) checkLogs() error {
 	return nil
 }
 
-// validate reads all data files of the database.
+// validate reads all data files of the database. What it finds is in V$DATABASE_BLOCK_CORRUPTION, and no error [RMAN].
 func (m *rman) validate(*act) error {
+	m.corrupt = nil
 	for _, f := range m.ctl.Files {
 		image, _, err := m.imageOf(f)
 		if err != nil {
 			return err
 		}
-		if _, err := changedSince(image, f.BlockSize, 0); err != nil {
+		bad, err := damagedBlocks(image, f.BlockSize)
+		if err != nil {
 			return err
 		}
-		fmt.Fprintf(&m.out, "File Status Marked Corrupt Empty Blocks Blocks Examined High SCN\n%-4d OK     0              0            %-15d %d\n", f.No, f.Blocks, m.scn)
+		status := "OK    "
+		if len(bad) > 0 {
+			status = "FAILED"
+		}
+		for _, no := range bad {
+			m.corrupt = append(m.corrupt, row{"FILE#": num(f.No), "BLOCK#": num(no), "BLOCKS": num(1), "CORRUPTION_CHANGE#": num(0), "CORRUPTION_TYPE": "CHECKSUM", "CON_ID": num(f.ConID)})
+		}
+		fmt.Fprintf(&m.out, "File Status Marked Corrupt Empty Blocks Blocks Examined High SCN\n%-4d %s %-14d 0            %-15d %d\n", f.No, status, len(bad), f.Blocks, m.scn)
 	}
 	return nil
+}
+
+// damagedBlocks are the blocks of an image that are not whole.
+func damagedBlocks(image []byte, size int) (bad []int, err error) {
+	h, err := blocks.ReadHeader(image[size:2*size], false)
+	if err != nil {
+		return nil, err
+	}
+	for no := 2; no <= int(h.Blocks) && (no+1)*size <= len(image); no++ {
+		if _, _, err := h.Read(uint32(no), image[no*size:][:size]); err != nil {
+			bad = append(bad, no)
+		}
+	}
+	return bad, nil
 }

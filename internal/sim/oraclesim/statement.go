@@ -150,6 +150,9 @@ func first(checks ...func() error) error {
 
 func (a *act) alterDatabase() error {
 	r := a.r
+	if done, err := a.besideStatement(); done {
+		return err
+	}
 	switch {
 	case r.take("BEGIN BACKUP"):
 		return a.known(a.beginDatabase)

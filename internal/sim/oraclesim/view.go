@@ -73,7 +73,7 @@ func (i *Instance) since(major, minor int) bool {
 }
 
 func (a *act) views(name string) (view, bool) {
-	for _, group := range []func(*act, string) (view, bool){(*act).instanceView, (*act).fileView, (*act).logView, (*act).dictionaryView, (*act).backupView} {
+	for _, group := range []func(*act, string) (view, bool){(*act).instanceView, (*act).fileView, (*act).logView, (*act).dictionaryView, (*act).backupView, (*act).besideView} {
 		if v, ok := group(a, name); ok {
 			return v, true
 		}
@@ -143,7 +143,7 @@ func (a *act) databaseRow() []row {
 		"DBID": num(c.DBID), "NAME": c.Name, "CREATED": c.Incarnations[0].At, "RESETLOGS_CHANGE#": num(inc.SCN), "RESETLOGS_TIME": inc.At, "PRIOR_RESETLOGS_CHANGE#": num(inc.Prior),
 		"LOG_MODE": c.LogMode, "CHECKPOINT_CHANGE#": num(c.SCN), "ARCHIVE_CHANGE#": num(c.ArchivedChange), "CONTROLFILE_TYPE": c.Type, "CONTROLFILE_CHANGE#": num(c.SCN),
 		"OPEN_RESETLOGS": c.OpenResetlogs, "OPEN_MODE": mode, "DATABASE_ROLE": c.Role, "ARCHIVELOG_CHANGE#": num(c.ArchivedChange), "PLATFORM_NAME": "Linux x86 64-bit",
-		"DB_UNIQUE_NAME": c.Name, "CURRENT_SCN": num(a.scn * b2u(a.state == Open)), "FLASHBACK_ON": "NO", "FORCE_LOGGING": "NO", "CDB": cdb, "CON_ID": num(0),
+		"DB_UNIQUE_NAME": a.uniqueName(), "CURRENT_SCN": num(a.scn * b2u(a.state == Open)), "FLASHBACK_ON": yes(c.Flashback != ""), "FORCE_LOGGING": "NO", "CDB": cdb, "CON_ID": num(0),
 	}}
 }
 
