@@ -451,7 +451,7 @@ type request struct {
 	database   bool
 	logs       bool
 	ranges     []logRange // of logs; none: all
-	missing    bool // NOT BACKED UP
+	missing    bool       // NOT BACKED UP
 	control    bool
 	spfile     bool
 }
