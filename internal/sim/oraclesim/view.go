@@ -253,11 +253,11 @@ func (a *act) datafileRows() (all []row) {
 }
 
 // shown is a data file or log as views name it.
-func (a *act) shown(path string) string {
-	if !a.config.ASM {
+func (i *Instance) shown(path string) string {
+	if !i.config.ASM {
 		return path
 	}
-	return "+DATA/" + a.ctl.Name + "/" + filepath.Base(path) + ".256.1"
+	return "+DATA/" + i.ctl.Name + "/" + filepath.Base(path) + ".256.1"
 }
 
 func (a *act) headerRows() (all []row) {
