@@ -32,11 +32,14 @@ type conformant struct {
 
 func newConformant(t *testing.T, o Options) (*conformant, error) {
 	a := &conformant{lab: newLab(t, &o, func(c *oraclesim.Config) {
-		c.Users = map[string]oraclesim.User{"BACKUP": {Password: conformantSecret, Administrative: []string{"SYSBACKUP"}}}
+		c.Users = map[string]oraclesim.User{"BACKUP": {Password: conformantSecret, Administrative: []string{"SYSBACKUP", "SYSDBA"}}}
 	})}
 	a.opt.ScratchDir = filepath.Join(a.dir, "scratch")
 	a.programs()
 	a.login = oraclesim.Login{User: "BACKUP", Password: conformantSecret, Privilege: "SYSBACKUP"}
+	if o.Mode == ModeRemote {
+		a.login.Privilege = "SYSDBA" // SYSBACKUP may not drop the DIRECTORY objects that it creates
+	}
 	return a, os.MkdirAll(a.opt.ScratchDir, 0o700)
 }
 
