@@ -19,15 +19,17 @@ type rman struct {
 	out      strings.Builder
 	format   string // of ALLOCATE CHANNEL
 	newNames map[int]string
+	newTemps map[int]string
 	allNames string
 	untilSCN uint64
 	untilAt  string
 	untilSeq [2]int // sequence, thread
 	logDir   string
+	onlyTag  string // FROM TAG
 }
 
 func (i *Instance) rman(ctx context.Context, c Call) Result {
-	m := &rman{console: console{Instance: i, program: "rman"}, newNames: map[int]string{}}
+	m := &rman{console: console{Instance: i, program: "rman"}, newNames: map[int]string{}, newTemps: map[int]string{}}
 	defer m.close()
 	m.out.WriteString("Recovery Manager: Release " + i.config.Version + " - Production\n\n")
 	if !strings.Contains(strings.ToLower(strings.Join(c.Args, " ")), "target") && !strings.Contains(strings.ToUpper(c.Input), "CONNECT TARGET") {
@@ -136,6 +138,8 @@ func (m *rman) command(ctx context.Context, text string) error {
 		return err
 	case r.take("SET"):
 		return m.set(r, text)
+	case r.take("HOST"):
+		return m.host(ctx, anyText(r))
 	case r.take("ALTER"), r.take("STARTUP"), r.take("SHUTDOWN"), r.take("CREATE"), r.take("SELECT"):
 		_, err := m.run(ctx, text)
 		return err
@@ -188,6 +192,14 @@ func (m *rman) set(r *reader, text string) error {
 			return syntax(text)
 		}
 		m.newNames[no] = anyText(r)
+		return nil
+	case r.take("NEWNAME FOR TEMPFILE"):
+		n, _ := r.number()
+		no, err := strconv.Atoi(n)
+		if err != nil || !r.take("TO") {
+			return syntax(text)
+		}
+		m.newTemps[no] = anyText(r)
 		return nil
 	case r.take("ARCHIVELOG DESTINATION TO"):
 		m.logDir = anyText(r)
@@ -250,6 +262,9 @@ func b2i(b bool) int { return int(b2u(b)) }
 // own runs a command that is RMAN's own.
 func (m *rman) own(a *act) error {
 	r := a.r
+	if done, err := m.restoring(a); done {
+		return err
+	}
 	switch {
 	case r.take("RESTORE"):
 		return m.restore(a)
