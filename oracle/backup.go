@@ -99,11 +99,7 @@ func (r *run) all(ctx context.Context) (backup.Result, error) {
 		out.Pending = &purge{s: r.s, job: r.req.Job, inv: r.inv, log: r.req.Log}
 	}
 	if r.rman != nil {
-		p := &rmanPending{m: r.rman, then: out.Pending}
-		if r.ch.base != nil && it.Kind == backup.Full {
-			p.older = r.ch.base.Tag
-		}
-		out.Pending = p
+		out.Pending = &rmanPending{m: r.rman, then: out.Pending}
 	}
 	return out, nil
 }

@@ -30,10 +30,15 @@ func (s *Source) Check(ctx context.Context, dir backup.StageDir) []backup.Findin
 	if err != nil {
 		return append(out, finding("database can be backed up while it is open", err))
 	}
-	out = append(out, s.told(inv, ch), c.checkMode(ctx), c.checkRights(ctx, s.opt.Mode), s.checkState())
+	out = append(out, s.told(inv, ch), c.checkRights(ctx, s.opt.Mode), s.checkState())
 	const job = "check"
 	f := s.files(job)
-	out = append(out, s.checkData(ctx, f, inv, ch), s.checkScratch(ctx, c, f, inv, dir))
+	if s.opt.Mode == ModeRMAN {
+		out = append(out, s.checkRMAN(ctx, c, inv)...)
+	} else {
+		out = append(out, c.checkMode(ctx), s.checkData(ctx, f, inv, ch))
+	}
+	out = append(out, s.checkScratch(ctx, c, f, inv, dir))
 	if err := f.close(ctx); err != nil {
 		out = append(out, backup.Finding{What: fmt.Sprintf("a DIRECTORY object of the check stays: %v", err)})
 	}

@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 	os.Exit(exit)
 }
 
-// programs gives the agent a sqlplus and a rman that work on the simulated instance.
+// programs gives the agent a sqlplus and an rman that work on the simulated instance.
 func (l *lab) programs() { l.programsOf(l.sim.Listen) }
 
 // programsOf gives it those of a machine.

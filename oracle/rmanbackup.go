@@ -50,6 +50,9 @@ func (r *run) newRMAN(ctx context.Context) (*rmanCopier, error) {
 	tag := rmanTag(r.req.Job, r.req.ID)
 	room.name += "-" + strings.ToLower(short(string(r.req.ID), 12)) + "-"
 	m := &rmanCopier{run: r, room: room, note: &rmanNote{Format: 1, Job: r.req.Job, ID: r.req.ID, DBID: r.inv.DBID, Tag: tag, Folder: filepath.Dir(ours), Prefix: room.name}}
+	if r.ch.base != nil {
+		m.note.Older = r.ch.base.Tag
+	}
 	m.note.path = r.s.rmanNotes(r.req.Job, r.inv.DBID) + strings.ToLower(short(string(r.req.ID), 12)) + ".json"
 	m.forget()
 	return m, m.note.save()
@@ -380,23 +383,17 @@ func (m *rmanCopier) artifact(ctx context.Context, p *RMANPiece) (backup.Artifac
 
 // rmanPending closes a run once its backup is durable, or will not be.
 type rmanPending struct {
-	m *rmanCopier
-	// older is the tag of the full before, when this is one: no differential can be relative to it any more.
-	older string
-	then  backup.Pending // nil when there is nothing else
+	m    *rmanCopier
+	then backup.Pending // nil when there is nothing else
 }
 
 // Commit implements backup.Pending. The server goes on knowing the data files of a full; everything else it forgets, since the files are gone.
 func (p *rmanPending) Commit(ctx context.Context, man *backup.Manifest) error {
-	s := p.m.run.s
-	errs := []error{s.clean(ctx, p.m.note, p.m.made.Level == 0)}
-	if p.older != "" {
-		errs = append(errs, s.fail(ctx, "take out of the control file tag", p.older, s.forget(ctx, p.older, false)))
-	}
+	err := p.m.run.s.clean(ctx, p.m.note, p.m.made.Level == 0)
 	if p.then != nil {
-		errs = append(errs, p.then.Commit(ctx, man))
+		err = errors.Join(err, p.then.Commit(ctx, man))
 	}
-	return errors.Join(errs...)
+	return err
 }
 
 // Abort implements backup.Pending.

@@ -25,6 +25,8 @@ type rmanNote struct {
 	// Folder is where the pieces are made, as this process names it, and Prefix how their names begin.
 	Folder string `json:"folder"`
 	Prefix string `json:"prefix"`
+	// Older is the tag of the full before, which is of no use to the server any more once this one, if it is a full, is durable.
+	Older string `json:"older,omitempty"`
 
 	path string
 }
@@ -81,13 +83,16 @@ func (n *rmanNote) save() error {
 
 func (n *rmanNote) drop() error { return markers{n.path}.drop() }
 
-// clean removes what RMAN made with the tag of a note: its channels, when they outlived it, its records and its files. keepBase: the records of data files of level 0 stay, as a differential needs them.
-func (s *Source) clean(ctx context.Context, n *rmanNote, keepBase bool) error {
+// clean removes what RMAN made with the tag of a note: its channels, when they outlived it, its records and its files. base: it is a full that is durable, so the records of its data files stay, as a differential needs them, and
+// those of the full before go.
+func (s *Source) clean(ctx context.Context, n *rmanNote, base bool) error {
 	if err := s.endChannels(ctx, n.Tag); err != nil {
 		return s.fail(ctx, "end the channels of", n.Tag, err)
 	}
-	errs := []error{s.forget(ctx, n.Tag, keepBase)}
-	errs = append(errs, n.removeFiles())
+	errs := []error{s.forget(ctx, n.Tag, base), n.removeFiles()}
+	if base && n.Older != "" && n.Older != n.Tag {
+		errs = append(errs, s.forget(ctx, n.Older, false))
+	}
 	if err := errors.Join(errs...); err != nil {
 		return s.fail(ctx, "remove what RMAN made with tag", n.Tag, err)
 	}

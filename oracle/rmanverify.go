@@ -12,11 +12,11 @@ func (v *verifying) pieces(inv *Inventory) error {
 	m := inv.Backup.RMAN
 	switch {
 	case inv.Backup.Kind == string(backup.Full):
-		v.tag = ""
+		v.full, v.tag = true, ""
 		if m != nil {
 			v.tag = m.Tag
 		}
-	case inv.Backup.Kind == string(backup.Differential) && (m == nil || m.Parent == "" || m.Parent != v.tag):
+	case inv.Backup.Kind == string(backup.Differential) && v.full && (m == nil || m.Parent == "" || m.Parent != v.tag):
 		return fmt.Errorf("it is a differential, and does not belong to the full before it, with tag %q", v.tag)
 	}
 	if m == nil {

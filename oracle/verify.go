@@ -30,8 +30,9 @@ func (s *Source) Verify(ctx context.Context, set *backup.RestoreSet) error {
 type verifying struct {
 	src *Source
 	set *backup.RestoreSet
-	// tag is that of the full, when RMAN took it.
-	tag string
+	// full: there was one, and tag is its tag when RMAN took it.
+	full bool
+	tag  string
 	// reached is up to where each thread's redo goes without a gap.
 	reached map[int]SCN
 }

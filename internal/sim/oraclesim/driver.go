@@ -58,9 +58,11 @@ type session struct {
 	limited  bool
 	conID    int
 	program  string
-	epoch    int
-	dead     bool
-	lobs     int // files open
+	// clientInfo is V$SESSION.CLIENT_INFO.
+	clientInfo string
+	epoch      int
+	dead       bool
+	lobs       int // files open
 }
 
 // connect logs in.

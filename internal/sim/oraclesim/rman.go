@@ -17,7 +17,10 @@ import (
 type rman struct {
 	console
 	out      strings.Builder
+	login    Login
 	format   string // of ALLOCATE CHANNEL
+	channels int
+	id       string // SET COMMAND ID
 	newNames map[int]string
 	newTemps map[int]string
 	allNames string
@@ -34,6 +37,9 @@ func (i *Instance) rman(ctx context.Context, c Call) Result {
 	m.out.WriteString("Recovery Manager: Release " + i.config.Version + " - Production\n\n")
 	if !strings.Contains(strings.ToLower(strings.Join(c.Args, " ")), "target") && !strings.Contains(strings.ToUpper(c.Input), "CONNECT TARGET") {
 		return m.failed("command", errors.New("RMAN-06171: not connected to target database"))
+	}
+	if strings.Contains(strings.ToLower(strings.Join(c.Args, " ")), "target") {
+		m.greet()
 	}
 	commands, err := rmanCommands(c.Input)
 	if err != nil {
@@ -64,6 +70,42 @@ func (m *rman) failed(command string, err error) Result {
 	}
 	fmt.Fprintf(&m.out, "RMAN-03002: failure of %s command at %s\n%s\n", command, m.config.Now().Format("01/02/2006 15:04:05"), message(err))
 	return Result{m.out.String(), 1}
+}
+
+// greet tells what RMAN is connected to.
+func (m *rman) greet() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch {
+	case m.ctl != nil:
+		fmt.Fprintf(&m.out, "connected to target database: %s (DBID=%d)\n", m.ctl.Name, m.ctl.DBID)
+	case m.state == Started:
+		fmt.Fprintf(&m.out, "connected to target database: %s (not mounted)\n", m.config.Name)
+	default:
+		m.out.WriteString("connected to target database (not started)\n")
+	}
+}
+
+// target is CONNECT TARGET /, or 'user/password@service AS privilege' in either kind of quotes.
+func (m *rman) target(r *reader) error {
+	if r.take("/") {
+		m.greet()
+		return nil
+	}
+	text, privilege, _ := strings.Cut(anyText(r), " AS ")
+	user, rest, ok := strings.Cut(text, "/")
+	if !ok {
+		return syntax(r.sql)
+	}
+	password, _, _ := strings.Cut(rest, "@")
+	m.login = Login{User: user, Password: password, Privilege: strings.ToUpper(privilege)}
+	s, err := m.connect(m.login, "rman")
+	if err != nil {
+		return errors.New("RMAN-04005: error from target database: \n" + message(err))
+	}
+	m.session = s
+	m.greet()
+	return nil
 }
 
 // rmanCommands takes a script apart. RUN { } holds commands like any other.
@@ -122,9 +164,12 @@ func (m *rman) command(ctx context.Context, text string) error {
 		return err
 	}
 	switch {
-	case r.take("CONNECT TARGET"), r.take("CONFIGURE"), r.take("RELEASE CHANNEL"), r.take("SHOW"), r.take("LIST"), r.take("REPORT"), r.take("SET ECHO"), r.take("SPOOL"):
+	case r.take("CONNECT TARGET"):
+		return m.target(r)
+	case r.take("CONFIGURE"), r.take("RELEASE CHANNEL"), r.take("SHOW"), r.take("LIST"), r.take("REPORT"), r.take("SET ECHO"), r.take("SPOOL"):
 		return nil
 	case r.take("ALLOCATE CHANNEL"):
+		m.channels++
 		if _, f, ok := strings.Cut(text, "FORMAT"); ok {
 			m.format = strings.Trim(strings.TrimSpace(f), `'"`)
 		}
@@ -150,12 +195,18 @@ func (m *rman) command(ctx context.Context, text string) error {
 // noted runs a command of RMAN's own, with the hooks of a statement.
 func (m *rman) noted(ctx context.Context, r *reader, text string) error {
 	if m.session == nil || !m.session.IsValid() {
-		s, err := m.connect(Login{}, "rman")
+		s, err := m.connect(m.login, "rman")
 		if err != nil {
 			return err
 		}
 		m.session = s
 	}
+	m.mu.Lock()
+	m.session.clientInfo = ""
+	if m.id != "" {
+		m.session.clientInfo = "id=" + m.id
+	}
+	m.mu.Unlock()
 	note := Statement{Session: m.session.id, User: "SYS", Program: "rman", Text: text, At: m.config.Now()}
 	m.mu.Lock()
 	m.seen = append(m.seen, note)
@@ -175,6 +226,9 @@ func (m *rman) noted(ctx context.Context, r *reader, text string) error {
 
 func (m *rman) set(r *reader, text string) error {
 	switch {
+	case r.take("COMMAND ID TO"):
+		m.id = anyText(r)
+		return nil
 	case r.take("DBID"):
 		n, _ := r.number()
 		id, err := strconv.ParseUint(n, 10, 32)
@@ -285,6 +339,8 @@ func (m *rman) own(a *act) error {
 		return m.validate(a)
 	case r.take("CROSSCHECK"):
 		return m.crosscheck()
+	case r.take("CHANGE"):
+		return m.change(a)
 	case r.take("DELETE"):
 		return m.remove(a)
 	}
@@ -294,6 +350,9 @@ func (m *rman) own(a *act) error {
 // crosscheck marks what is not there any more.
 func (m *rman) crosscheck() error {
 	for _, p := range m.ctl.Pieces {
+		if p.Status == "D" {
+			continue
+		}
 		p.Status = "A"
 		if _, err := os.Stat(p.Handle); err != nil {
 			p.Status = "X"
@@ -311,6 +370,27 @@ func (m *rman) crosscheck() error {
 	return m.saveControl()
 }
 
+// change is CHANGE ... UNCATALOG of one piece or copy, by its name: the file stays, the record is DELETED [RMAN].
+func (m *rman) change(a *act) error {
+	kinds := map[string]func(p *piece) bool{
+		"BACKUPPIECE":     func(p *piece) bool { return p.Kind != "copy" },
+		"DATAFILECOPY":    func(p *piece) bool { return p.Kind == "copy" && p.Files[0].No > 0 },
+		"CONTROLFILECOPY": func(p *piece) bool { return p.Kind == "copy" && p.Files[0].No == 0 },
+	}
+	kind, _ := a.r.name()
+	is, ok := kinds[kind]
+	name := anyText(a.r)
+	if !ok || !a.r.take("UNCATALOG") || !a.r.end() {
+		return syntax(a.note.Text)
+	}
+	at := slices.IndexFunc(m.ctl.Pieces, func(p *piece) bool { return p.Handle == name && p.Status != "D" && is(p) })
+	if at < 0 {
+		return fmt.Errorf("RMAN-06160: no backup pieces found: %s", name)
+	}
+	m.ctl.Pieces[at].Status = "D"
+	return m.saveControl()
+}
+
 // remove is DELETE [NOPROMPT] ARCHIVELOG ALL, and DELETE EXPIRED.
 func (m *rman) remove(a *act) error {
 	_ = a.r.take("NOPROMPT") // nobody is there to be asked
@@ -325,9 +405,13 @@ func (m *rman) remove(a *act) error {
 			l.Deleted, l.Status = true, "D"
 		}
 	case a.r.take("BACKUP"), a.r.take("COPY"):
-		m.ctl.Pieces = slices.DeleteFunc(m.ctl.Pieces, func(p *piece) bool { return p.Status == "X" })
 		if !expired {
 			return syntax(a.note.Text)
+		}
+		for _, p := range m.ctl.Pieces {
+			if p.Status == "X" {
+				p.Status = "D"
+			}
 		}
 	default:
 		return syntax(a.note.Text)
@@ -381,9 +465,35 @@ type request struct {
 	files      []*dataFile
 	database   bool
 	logs       bool
+	ranges     []logRange // of logs; none: all
 	missing    bool // NOT BACKED UP
 	control    bool
 	spfile     bool
+}
+
+// logRange is SEQUENCE BETWEEN n AND n THREAD n.
+type logRange struct{ from, to, thread int }
+
+func (q *request) wants(l *archivedLog) bool {
+	return len(q.ranges) == 0 || slices.ContainsFunc(q.ranges, func(g logRange) bool {
+		return l.Thread == g.thread && int(l.Sequence) >= g.from && int(l.Sequence) <= g.to
+	})
+}
+
+func (q *request) rangeOf(r *reader) bool {
+	var n [3]int
+	for k, word := range []string{"", "AND", "THREAD"} {
+		if word != "" && !r.take(word) {
+			return false
+		}
+		text, ok := r.number()
+		var err error
+		if n[k], err = strconv.Atoi(text); !ok || err != nil {
+			return false
+		}
+	}
+	q.ranges = append(q.ranges, logRange{n[0], n[1], n[2]})
+	return true
 }
 
 func (m *rman) backup(a *act) error {
@@ -401,18 +511,18 @@ func (m *rman) backup(a *act) error {
 		return err
 	}
 	if q.logs {
-		if err := m.backupLogs(q); err != nil {
+		if err := m.backupLogs(a, q); err != nil {
 			return err
 		}
 	}
 	// The control file goes with file 1.
 	if q.control || len(q.files) > 0 && q.files[0].No == 1 {
-		if err := m.backupOther(q, "controlfile"); err != nil {
+		if err := m.backupOther(a, q, "controlfile"); err != nil {
 			return err
 		}
 	}
 	if q.spfile || len(q.files) > 0 && q.files[0].No == 1 && m.spfile != "" {
-		return m.backupOther(q, "spfile")
+		return m.backupOther(a, q, "spfile")
 	}
 	return nil
 }
@@ -424,7 +534,11 @@ func (m *rman) request(a *act) (*request, error) {
 		switch {
 		case r.take("AS COPY"):
 			q.copies = true
-		case r.take("AS COMPRESSED BACKUPSET"), r.take("AS BACKUPSET"), r.take("DEVICE TYPE DISK"), r.take("REUSE"):
+		case r.take("AS COMPRESSED BACKUPSET"), r.take("AS BACKUPSET"), r.take("DEVICE TYPE DISK"), r.take("REUSE"), r.take("FORCE"):
+		case r.take("COPIES"):
+			if n, ok := r.number(); !ok || n != "1" || q.copies {
+				return nil, syntax(a.note.Text)
+			}
 		case r.take("INCREMENTAL LEVEL"):
 			n, _ := r.number()
 			level, err := strconv.Atoi(n)
@@ -447,6 +561,10 @@ func (m *rman) request(a *act) (*request, error) {
 			q.spfile = true
 		case r.take("ARCHIVELOG ALL"):
 			q.logs = true
+		case r.take("ARCHIVELOG SEQUENCE BETWEEN"):
+			if q.logs = true; !q.rangeOf(r) {
+				return nil, syntax(a.note.Text)
+			}
 		case r.take("NOT BACKED UP"):
 			q.missing = true
 			if _, ok := r.number(); ok && !r.take("TIMES") {
@@ -462,11 +580,13 @@ func (m *rman) request(a *act) (*request, error) {
 			}
 			q.files = m.ctl.filesOf(t.No)
 		case r.take("DATAFILE"):
-			f, err := a.fileArgument()
-			if err != nil {
-				return nil, err
+			for more := true; more; more = r.take(",") {
+				f, err := a.fileArgument()
+				if err != nil {
+					return nil, errors.New("RMAN-20201: datafile not found in the recovery catalog")
+				}
+				q.files = append(q.files, f)
 			}
-			q.files = append(q.files, f)
 		default:
 			return nil, syntax(a.note.Text)
 		}
@@ -474,48 +594,67 @@ func (m *rman) request(a *act) (*request, error) {
 	return q, nil
 }
 
+// backupFiles backs up data files, as copies, or in as many sets as there are channels.
 func (m *rman) backupFiles(a *act, q *request) error {
-	set := piece{Kind: "database", Tag: q.tag, Level: q.level}
-	var contents [][]byte
-	for n, f := range q.files {
-		if n > 0 {
-			if err := a.session.inside(a.ctx, a.note); err != nil {
+	files := slices.DeleteFunc(slices.Clone(q.files), func(f *dataFile) bool {
+		_, err := os.Stat(f.Name)
+		return !f.online() && q.database && err != nil
+	})
+	if q.copies {
+		if q.level == 1 {
+			return syntax(a.note.Text) // [RMAN] INCREMENTAL LEVEL 1 makes sets
+		}
+		for n, f := range files {
+			if n > 0 {
+				if err := a.session.inside(a.ctx, a.note); err != nil {
+					return err
+				}
+			}
+			image, about, err := m.imageOf(f)
+			if err != nil {
 				return err
 			}
-		}
-		if !f.online() && q.database {
-			if _, err := os.Stat(f.Name); err != nil {
-				continue
-			}
-		}
-		image, about, err := m.imageOf(f)
-		if err != nil {
-			return err
-		}
-		if q.copies {
 			if err := m.writeCopy(q, f, image, about); err != nil {
 				return err
 			}
-			continue
 		}
-		if base := m.base(f.No, q); q.level == 1 && base != 0 {
-			about.Base = base
-			if image, err = changedSince(image, f.BlockSize, base); err != nil {
-				return err
-			}
-		}
-		set.Files, contents = append(set.Files, about), append(contents, image)
-	}
-	if len(set.Files) == 0 {
 		return nil
 	}
-	path, err := m.Instance.format(q.format, nil)
-	if err != nil {
-		return err
+	per := max(1, (len(files)+max(1, m.channels)-1)/max(1, m.channels))
+	first := true
+	for some := range slices.Chunk(files, per) {
+		set := piece{Kind: "database", Tag: q.tag, Level: q.level}
+		var contents [][]byte
+		for _, f := range some {
+			if !first {
+				if err := a.session.inside(a.ctx, a.note); err != nil {
+					return err
+				}
+			}
+			first = false
+			image, about, err := m.imageOf(f)
+			if err != nil {
+				return err
+			}
+			if base := m.base(f.No, q); q.level == 1 && base != 0 {
+				about.Base = base
+				if image, err = changedSince(image, f.BlockSize, base); err != nil {
+					return err
+				}
+			}
+			set.Files, contents = append(set.Files, about), append(contents, image)
+		}
+		path, err := m.Instance.format(q.format, nil)
+		if err != nil {
+			return err
+		}
+		set.Handle = path
+		m.out.WriteString("piece handle=" + path + " tag=" + q.tag + " comment=NONE\n")
+		if err := a.writePiece(set, contents...); err != nil {
+			return err
+		}
 	}
-	set.Handle = path
-	m.out.WriteString("piece handle=" + path + " tag=" + q.tag + " comment=NONE\n")
-	return m.writePiece(set, contents...)
+	return nil
 }
 
 // base is the checkpoint of the last backup of level 0, or 1 unless cumulative; 0: none, so that level 1 becomes 0.
@@ -535,18 +674,24 @@ func (m *rman) writeCopy(q *request, f *dataFile, image []byte, about pieceFile)
 	if err != nil {
 		return err
 	}
+	m.out.WriteString("output file name=" + path + " tag=" + q.tag + "\n")
+	about.Name = path
+	return m.enterCopy(path, q, image, about)
+}
+
+// enterCopy writes an image copy and enters it.
+func (m *rman) enterCopy(path string, q *request, image []byte, about pieceFile) error {
 	if err := os.WriteFile(path, image, 0o640); err != nil {
 		return stack(fault(19504, "failed to create file \"%s\"", path), fault(27040, "file create error, unable to create file"))
 	}
-	m.out.WriteString("output file name=" + path + " tag=" + q.tag + "\n")
-	about.Name = path
 	m.ctl.Pieces = append(m.ctl.Pieces, &piece{Key: len(m.ctl.Pieces) + 1, Handle: path, Kind: "copy", Tag: q.tag, Bytes: int64(len(image)), Done: m.config.Now(), Level: q.level, Status: "A",
 		Files: []pieceFile{about}, Resets: m.ctl.incarnation().SCN})
 	return m.saveControl()
 }
 
-func (m *rman) backupLogs(q *request) error {
-	if m.state == Open && !m.readOnly {
+func (m *rman) backupLogs(a *act, q *request) error {
+	// With an end, as a sequence is one, no log is switched [RMAN].
+	if m.state == Open && !m.readOnly && len(q.ranges) == 0 {
 		for _, t := range m.ctl.sortedThreads() {
 			if err := m.switchLog(t); err != nil {
 				return err
@@ -561,14 +706,21 @@ func (m *rman) backupLogs(q *request) error {
 	var saved []*archivedLog
 	for _, l := range m.ctl.Archived {
 		known := slices.ContainsFunc(set.Files, func(f pieceFile) bool { return f.Thread == l.Thread && f.Sequence == l.Sequence && f.First == l.First })
-		if l.Deleted || l.Status != "A" || known || q.missing && l.Backups > 0 {
+		if l.Deleted || l.Status != "A" || known || l.ResetlogsSCN != m.ctl.incarnation().SCN && len(q.ranges) > 0 || !q.wants(l) || q.missing && l.Backups > 0 {
 			continue
 		}
 		b, err := os.ReadFile(l.Name)
 		if err != nil {
-			return stack(fault(19625, "error identifying file %s", l.Name), fault(27037, "unable to obtain file status"))
+			if m.elsewhere(l) {
+				continue // the same log at another destination does
+			}
+			return fmt.Errorf("RMAN-06059: expected archived log not found, loss of archived log compromises recoverability\n%s",
+				message(stack(fault(19625, "error identifying file %s", l.Name), fault(27037, "unable to obtain file status"))))
 		}
 		set.Files, contents, saved = append(set.Files, pieceFile{Thread: l.Thread, Sequence: l.Sequence, First: l.First, Next: l.Next, Name: l.Name}), append(contents, b), append(saved, l)
+	}
+	if len(set.Files) == 0 && len(q.ranges) > 0 {
+		return errors.New("RMAN-20242: specification does not match any archived log in the repository")
 	}
 	if len(set.Files) == 0 {
 		m.out.WriteString("specification does not match any archived log in the repository\n")
@@ -582,10 +734,18 @@ func (m *rman) backupLogs(q *request) error {
 	for _, l := range saved {
 		l.Backups++
 	}
-	return m.writePiece(set, contents...)
+	return a.writePiece(set, contents...)
 }
 
-func (m *rman) backupOther(q *request, kind string) error {
+// elsewhere reports whether a log whose file is gone is at another destination.
+func (m *rman) elsewhere(l *archivedLog) bool {
+	return slices.ContainsFunc(m.ctl.Archived, func(o *archivedLog) bool {
+		_, err := os.Stat(o.Name)
+		return o.Thread == l.Thread && o.Sequence == l.Sequence && o.First == l.First && !o.Deleted && o.Status == "A" && err == nil
+	})
+}
+
+func (m *rman) backupOther(a *act, q *request, kind string) error {
 	format := q.format
 	if !strings.ContainsAny(format, "Uu") && len(q.files) > 0 {
 		format = "%U" // the format names data files only
@@ -606,10 +766,10 @@ func (m *rman) backupOther(q *request, kind string) error {
 		}
 		content = controlImage(c, text)
 		if q.copies {
-			return os.WriteFile(path, content, 0o640)
+			return m.enterCopy(path, q, content, pieceFile{Name: path, Checkpoint: m.scn})
 		}
 	} else if content, err = os.ReadFile(m.spfile); err != nil {
 		return errors.New("RMAN-06062: cannot backup SPFILE because the instance was not started with SPFILE")
 	}
-	return m.writePiece(piece{Handle: path, Kind: kind, Tag: q.tag, Level: -1, Files: []pieceFile{{Name: kind, Checkpoint: m.scn}}}, content)
+	return a.writePiece(piece{Handle: path, Kind: kind, Tag: q.tag, Level: -1, Files: []pieceFile{{Name: kind, Checkpoint: m.scn}}}, content)
 }

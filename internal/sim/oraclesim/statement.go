@@ -298,6 +298,8 @@ func (a *act) alterSystem() error {
 				return firstThen(func() error { return a.archivePending("") }, func() error { return a.switchLog(1) })
 			}, a.writable, a.inRoot)
 		})
+	case a.r.take("KILL SESSION"):
+		return a.killSession()
 	case a.r.take("CHECKPOINT"):
 		return a.known(func() error { return firstThen(func() error { return firstThen(a.settle, a.checkpoint) }, a.writable) })
 	}

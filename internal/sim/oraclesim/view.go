@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -245,15 +246,23 @@ func (a *act) datafileRows() (all []row) {
 		all = append(all, row{
 			"FILE#": num(f.No), "CREATION_CHANGE#": num(f.Created), "CREATION_TIME": f.CreatedAt, "TS#": num(f.TS), "RFILE#": num(f.RFile), "STATUS": f.Status, "ENABLED": f.Enabled,
 			"CHECKPOINT_CHANGE#": num(f.Checkpoint), "CHECKPOINT_TIME": f.CheckpointAt, "UNRECOVERABLE_CHANGE#": num(0), "BYTES": num(size), "BLOCKS": num(size / f.BlockSize),
-			"CREATE_BYTES": num(f.Blocks * f.BlockSize), "BLOCK_SIZE": num(f.BlockSize), "NAME": f.Name, "BLOCK1_OFFSET": num(f.BlockSize), "CON_ID": num(f.ConID),
+			"CREATE_BYTES": num(f.Blocks * f.BlockSize), "BLOCK_SIZE": num(f.BlockSize), "NAME": a.shown(f.Name), "BLOCK1_OFFSET": num(f.BlockSize), "CON_ID": num(f.ConID),
 		})
 	}
 	return all
 }
 
+// shown is a data file or log as views name it.
+func (a *act) shown(path string) string {
+	if !a.config.ASM {
+		return path
+	}
+	return "+DATA/" + a.ctl.Name + "/" + filepath.Base(path) + ".256.1"
+}
+
 func (a *act) headerRows() (all []row) {
 	for _, f := range a.ctl.Files {
-		r := row{"FILE#": num(f.No), "STATUS": "ONLINE", "NAME": f.Name, "CON_ID": num(f.ConID)}
+		r := row{"FILE#": num(f.No), "STATUS": "ONLINE", "NAME": a.shown(f.Name), "CON_ID": num(f.ConID)}
 		if !f.online() {
 			r["STATUS"] = "OFFLINE"
 		}
@@ -373,7 +382,7 @@ func (a *act) logRows() (all []row) {
 func (a *act) archivedRows() (all []row) {
 	for _, l := range a.ctl.Archived {
 		r := row{
-			"RECID": num(l.Recid), "STAMP": num(blocks.Stamp(l.Done)), "NAME": l.Name, "DEST_ID": num(l.Dest), "THREAD#": num(l.Thread), "SEQUENCE#": num(l.Sequence),
+			"RECID": num(l.Recid), "STAMP": num(blocks.Stamp(l.Done)), "NAME": a.shown(l.Name), "DEST_ID": num(l.Dest), "THREAD#": num(l.Thread), "SEQUENCE#": num(l.Sequence),
 			"RESETLOGS_CHANGE#": num(l.ResetlogsSCN), "RESETLOGS_ID": num(l.ResetlogsID), "FIRST_CHANGE#": num(l.First), "FIRST_TIME": l.FirstAt.Truncate(time.Second), "NEXT_CHANGE#": num(l.Next),
 			"NEXT_TIME": l.NextAt.Truncate(time.Second), "BLOCKS": num(l.Blocks), "BLOCK_SIZE": num(512), "CREATOR": l.Creator, "REGISTRAR": l.Creator, "STANDBY_DEST": yes(l.Standby),
 			"ARCHIVED": "YES", "APPLIED": "NO", "DELETED": yes(l.Deleted), "STATUS": l.Status, "COMPLETION_TIME": l.Done.Truncate(time.Second), "BACKUP_COUNT": num(l.Backups),
