@@ -335,6 +335,8 @@ func (m *rman) own(a *act) error {
 		return m.recover(a)
 	case r.take("SWITCH DATAFILE ALL"), r.take("SWITCH DATABASE TO COPY"):
 		return m.switchAll(a)
+	case r.take("VALIDATE BACKUPSET"):
+		return m.validateSets(a)
 	case r.take("VALIDATE DATABASE"), r.take("VALIDATE CHECK LOGICAL DATABASE"), r.take("BACKUP VALIDATE"):
 		return m.validate(a)
 	case r.take("CROSSCHECK"):
@@ -444,8 +446,12 @@ func (m *rman) catalog(a *act) error {
 		return nil
 	case a.r.take("DATAFILECOPY"), a.r.take("CONTROLFILECOPY"), a.r.take("ARCHIVELOG"), a.r.take("BACKUPPIECE"):
 		for {
-			if err := m.catalogue(anyText(a.r)); err != nil {
+			path := anyText(a.r)
+			if err := m.catalogue(path); err != nil {
 				return err
+			}
+			if a.r.take("TAG") {
+				m.tagged(path, anyText(a.r))
 			}
 			if !a.r.take(",") {
 				return nil
@@ -466,7 +472,7 @@ type request struct {
 	database   bool
 	logs       bool
 	ranges     []logRange // of logs; none: all
-	missing    bool // NOT BACKED UP
+	missing    bool       // NOT BACKED UP
 	control    bool
 	spfile     bool
 }

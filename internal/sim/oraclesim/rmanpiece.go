@@ -254,6 +254,13 @@ func (a *act) backupView(name string) (view, bool) {
 			}
 			return []row{{"PIECE#": num(1), "HANDLE": p.Handle, "BYTES": num(p.Bytes), "STATUS": p.Status, "TAG": p.Tag, "DELETED": yes(p.Status == "D"), "DEVICE_TYPE": "DISK"}}
 		})}, true
+	case "V$BACKUP_SET":
+		return view{needsMount, "RECID SET_STAMP SET_COUNT BACKUP_TYPE COMPLETION_TIME CON_ID", rows(func(p *piece) []row {
+			if p.Kind == "copy" {
+				return nil
+			}
+			return []row{{"BACKUP_TYPE": map[bool]string{true: "L", false: "D"}[p.Kind == "archivelog"]}}
+		})}, true
 	case "V$DATAFILE_COPY":
 		return view{needsMount, `RECID NAME TAG FILE# RESETLOGS_CHANGE# INCREMENTAL_LEVEL CHECKPOINT_CHANGE# ABSOLUTE_FUZZY_CHANGE# BLOCKS BLOCK_SIZE STATUS DELETED COMPLETION_TIME CON_ID`, rows(func(p *piece) []row {
 			if p.Kind != "copy" {
@@ -363,6 +370,9 @@ func (i *Instance) recognise(path string) (p *piece, ok bool) {
 	copied := &piece{Handle: path, Kind: "copy", Status: "A", Level: -1, Done: i.config.Now(), Bytes: info.Size()}
 	if h, err := readHeader(path, i.config.BlockSizeBytes); err == nil {
 		end := max(h.absoluteFuzzy, h.CheckpointSCN)
+		if !h.CheckpointTime.IsZero() {
+			copied.Done = h.CheckpointTime // when it is as of, and not when it became known
+		}
 		copied.Files, copied.Resets = []pieceFile{{No: int(h.File), Name: path, Checkpoint: h.CheckpointSCN, End: end}}, h.ResetlogsSCN
 		return copied, h.DBID == i.ctl.DBID
 	}

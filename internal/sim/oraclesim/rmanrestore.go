@@ -98,8 +98,11 @@ func (m *rman) restore(a *act) error {
 		return m.checkBackups(true)
 	case r.take("DATABASE FROM TAG"):
 		m.onlyTag = anyText(r)
-		if r.take("VALIDATE") {
+		switch {
+		case r.take("VALIDATE"):
 			return m.checkBackups(true)
+		case r.take("PREVIEW"):
+			return m.preview()
 		}
 		return m.restoreDatabase(a)
 	case r.take("DATABASE PREVIEW"):
@@ -493,7 +496,11 @@ func (m *rman) preview() error {
 
 // redoFrom follows the archived logs of a thread from an SCN to the current log.
 func (m *rman) redoFrom(thread int, at uint64) error {
-	for at < m.ctl.currentGroup(thread).First {
+	end := m.ctl.currentGroup(thread).First
+	if m.untilSCN != 0 {
+		end = min(end, m.untilSCN)
+	}
+	for at < end {
 		next := uint64(0)
 		for _, l := range m.ctl.Archived {
 			if _, err := os.Stat(l.Name); err == nil && !l.Deleted && l.Thread == thread && l.First <= at && at < l.Next && l.ResetlogsSCN == m.ctl.incarnation().SCN {
@@ -556,6 +563,36 @@ func (m *rman) validate(*act) error {
 			m.corrupt = append(m.corrupt, row{"FILE#": num(f.No), "BLOCK#": num(no), "BLOCKS": num(1), "CORRUPTION_CHANGE#": num(0), "CORRUPTION_TYPE": "CHECKSUM", "CON_ID": num(f.ConID)})
 		}
 		fmt.Fprintf(&m.out, "File Status Marked Corrupt Empty Blocks Blocks Examined High SCN\n%-4d %s %-14d 0            %-15d %d\n", f.No, status, len(bad), f.Blocks, m.scn)
+	}
+	return nil
+}
+
+// tagged gives a catalogued copy its TAG.
+func (m *rman) tagged(path, tag string) {
+	for _, p := range m.ctl.Pieces {
+		if p.Handle == path && p.Status == "A" {
+			p.Tag = tag
+		}
+	}
+}
+
+// validateSets reads backup sets, which are numbered as their pieces are: each has one here. Any copy of it will do [RMAN].
+func (m *rman) validateSets(a *act) error {
+	for {
+		text, _ := a.r.number()
+		at := slices.IndexFunc(m.ctl.Pieces, func(p *piece) bool { return fmt.Sprint(p.Key) == text && p.Kind != "copy" && p.Status != "D" })
+		if at < 0 {
+			return errors.New("RMAN-20215: backup set not found in the recovery catalog")
+		}
+		if _, _, err := readPiece(m.ctl.Pieces[at].Handle); err != nil {
+			return err
+		}
+		if !a.r.take(",") {
+			break
+		}
+	}
+	if !a.r.end() {
+		return syntax(a.note.Text)
 	}
 	return nil
 }
