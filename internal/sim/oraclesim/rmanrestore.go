@@ -163,19 +163,24 @@ type chosen struct {
 	index int
 }
 
-// choose finds the newest backup of a file that ends before the moment that is asked for.
+// choose finds the newest backup of a file that ends before the moment that is asked for. Where that is not there any more, another copy of it will do, as RMAN fails over [BRU].
 func (m *rman) choose(no int) (best *chosen) {
 	for _, p := range m.ctl.Pieces {
 		for n, f := range p.Files {
 			if f.No != no || f.Base != 0 || p.Status != "A" || p.Resets != m.ctl.incarnation().SCN || p.Kind != "copy" && p.Kind != "database" || !m.before(p, f) || m.onlyTag != "" && p.Tag != m.onlyTag {
 				continue
 			}
-			if best == nil || f.Checkpoint > best.file.Checkpoint {
+			if best == nil || f.Checkpoint > best.file.Checkpoint || f.Checkpoint == best.file.Checkpoint && !best.piece.there() {
 				best = &chosen{p, f, n}
 			}
 		}
 	}
 	return best
+}
+
+func (p *piece) there() bool {
+	_, err := os.Stat(p.Handle)
+	return err == nil
 }
 
 // before reports whether a backup is older than SET UNTIL.
