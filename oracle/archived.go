@@ -198,7 +198,7 @@ func (r *run) locateLogs(ctx context.Context, logs []ArchivedLog) error {
 			}
 			if !missing(err) {
 				// It is there, or may be: a full would not mend that this process cannot read it.
-				return r.s.fail(ctx, "read the archived log of", l.String(), err)
+				return r.s.fail(ctx, "read the archived log of", l.String(), r.s.forbidden(c.name, err))
 			}
 			errs = append(errs, err)
 		}

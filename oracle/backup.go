@@ -15,15 +15,15 @@ import (
 	"github.com/quiesce-go/quiesce/backup"
 )
 
-// Backup implements backup.Source: a full with data files, in ModeRMAN a differential with what changed in them, or the archived logs since the last link, and with each the control file and all else that inventory.json lists. A log becomes a full when it would
-// continue nothing; the item says why.
+// Backup implements backup.Source: a full with data files, in ModeRMAN a differential with what changed in them, or the archived logs since the last link, and with each the control
+// file and all else that inventory.json lists. A log becomes a full when it would continue nothing; the item says why.
 func (s *Source) Backup(ctx context.Context, req backup.Request, st *backup.Stage) (backup.Result, error) {
 	r := &run{s: s, req: req, st: st, files: s.files(req.Job)}
 	out, err := r.all(ctx)
 	if cerr := r.files.close(ctx); cerr != nil {
 		// The bytes are safe; what stays behind is harmless, and the next run drops it.
-		req.Log.Warn("DIRECTORY objects stay until the next run", "err", cerr)
-		out.Warnings = append(out.Warnings, fmt.Sprintf("DIRECTORY objects could not be dropped, and stay until the next run: %v", cerr))
+		req.Log.Warn("DIRECTORY objects stay", "err", cerr)
+		out.Warnings = append(out.Warnings, staying(cerr))
 	}
 	if err != nil {
 		return backup.Result{}, s.fail(ctx, "back up", "", err)
@@ -76,6 +76,9 @@ func (r *run) all(ctx context.Context) (backup.Result, error) {
 		return backup.Result{}, r.s.fail(ctx, "look at", "", err)
 	}
 	if r.ch, err = r.s.decide(r.req.Kind, r.inv, r.req.Anchors[itemName]); err != nil {
+		return backup.Result{}, err
+	}
+	if err := r.s.archives(r.inv); err != nil {
 		return backup.Result{}, err
 	}
 	if r.s.opt.Mode == ModeRMAN {

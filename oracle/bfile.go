@@ -23,11 +23,12 @@ func newLobReader(c *session) lobReader {
 
 // bfileReader keeps one file open on its session, of which a server allows ten [REF].
 //
-// What the driver does, from bfile.go, lob.go and network/session.go of its source [GO]: a BFile belongs to the connection that it was made for, and its calls are messages on that connection without a lock, so nothing else may
-// run on it at the time; a session of ours is used by one goroutine at a time, and only for this. Open and Close send one message each, and Open of an open file none. A read is one message with position and length, both of 64 bits where the server speaks TTC
-// version 3 or later, and one answer of any length, which is put together in memory. The position that is sent begins with 1, the one that is asked for with 0. A length of 0 would read all of the file. ORA-01403 at the
-// end of a file is no error there but an answer without bytes. What a read returns lies in a buffer that the next read of that BFile overwrites. After an error the state of a file is not known: the session
-// is given up with it. The calls take no context, and no deadline is set with TIMEOUT=0: one that hangs is ended by closing the connection.
+// What the driver does, from bfile.go, lob.go and network/session.go of its source [GO]: a BFile belongs to the connection that it was made for, and its calls are messages on
+// that connection without a lock, so nothing else may run on it at the time; a session of ours is used by one goroutine at a time, and only for this. Open and Close send one
+// message each, and Open of an open file none. A read is one message with position and length, both of 64 bits where the server speaks TTC version 3 or later, and one answer of
+// any length, which is put together in memory. The position that is sent begins with 1, the one that is asked for with 0. A length of 0 would read all of the file. ORA-01403 at
+// the end of a file is no error there but an answer without bytes. What a read returns lies in a buffer that the next read of that BFile overwrites. After an error the state of
+// a file is not known: the session is given up with it. The calls take no context, and no deadline is set with TIMEOUT=0: one that hangs is ended by closing the connection.
 type bfileReader struct {
 	c               *session
 	directory, name string

@@ -13,8 +13,8 @@ import (
 	"github.com/quiesce-go/quiesce/oracle/blockfile"
 )
 
-// Check implements backup.Checker. It has the server write a copy of its control file, which it reads back and removes, reads the beginning of a data file, and writes a file into Options.StateDir. Nothing is put into
-// backup mode, and no log is switched.
+// Check implements backup.Checker. It has the server write a copy of its control file, which it reads back and removes, reads the beginning of a data file, and writes a file
+// into Options.StateDir. Nothing is put into backup mode, and no log is switched.
 func (s *Source) Check(ctx context.Context, dir backup.StageDir) []backup.Finding {
 	c, err := s.open(ctx)
 	if err != nil {
@@ -27,20 +27,25 @@ func (s *Source) Check(ctx context.Context, dir backup.StageDir) []backup.Findin
 	}
 	out := []backup.Finding{{What: fmt.Sprintf("server is reachable: %s on %s, version %s, DBID %d, incarnation %d", inv.Name, inv.Host, inv.Version, inv.DBID, inv.ResetlogsSCN)}}
 	ch, err := s.decide(backup.Full, inv, backup.Anchor{})
+	if err == nil {
+		err = s.archives(inv)
+	}
 	if err != nil {
 		return append(out, finding("database can be backed up while it is open", err))
 	}
-	out = append(out, s.told(inv, ch), c.checkRights(ctx, s.opt.Mode), s.checkState())
+	out = append(out, s.told(inv, ch))
+	out = append(out, c.checkRights(ctx, inv)...)
+	out = append(out, s.checkState())
 	const job = "check"
 	f := s.files(job)
 	if s.opt.Mode == ModeRMAN {
 		out = append(out, s.checkRMAN(ctx, c, inv)...)
 	} else {
-		out = append(out, c.checkMode(ctx), s.checkData(ctx, f, inv, ch))
+		out = append(out, c.checkMode(ctx), s.checkData(ctx, f, inv, ch), s.checkLogs(ctx, c, f, inv))
 	}
 	out = append(out, s.checkScratch(ctx, c, f, inv, dir))
 	if err := f.close(ctx); err != nil {
-		out = append(out, backup.Finding{What: fmt.Sprintf("a DIRECTORY object of the check stays: %v", err)})
+		out = append(out, backup.Finding{What: staying(err)})
 	}
 	return out
 }
@@ -81,27 +86,35 @@ func (c *session) checkMode(ctx context.Context) backup.Finding {
 	return backup.Finding{What: fmt.Sprintf("data files are in backup mode now, and a full fails unless a dead run of ours left them so: %v", active), Hint: adviceInBackup}
 }
 
-// checkRights names what the login lacks, where the server answers that question. Administrative logins have all of it.
-func (c *session) checkRights(ctx context.Context, mode Mode) backup.Finding {
+// checkRights names what the login lacks, where the server answers that question. That it may ask the views is known already, and EXECUTE on UTL_FILE shows when the copy of the
+// control file is removed.
+func (c *session) checkRights(ctx context.Context, inv *Inventory) []backup.Finding {
 	have := map[string]bool{}
 	if err := c.each(ctx, "SELECT PRIVILEGE FROM SESSION_PRIVS ORDER BY PRIVILEGE", func(r row) { have[r.text("PRIVILEGE")] = true }); err != nil {
-		return backup.Finding{What: "rights cannot be asked for on this server"}
+		return []backup.Finding{{What: "rights cannot be asked for on this server"}}
 	}
-	if have["SYSDBA"] || have["SYSBACKUP"] {
-		return backup.Finding{What: "login has an administrative privilege"}
+	if have["SYSDBA"] {
+		return []backup.Finding{{What: "login has an administrative privilege"}}
 	}
-	need := []string{"ALTER DATABASE", "ALTER SYSTEM", "ALTER TABLESPACE"}
-	if mode == ModeRemote {
-		need = append(need, "CREATE ANY DIRECTORY")
+	may := backup.Finding{What: "login may put data files into backup mode and archive logs"}
+	need := []string{"ALTER DATABASE", "ALTER SYSTEM"}
+	if !c.src.opt.WholeDatabase && !inv.CDB && !have["MANAGE TABLESPACE"] { // both do by ALTER TABLESPACE [SQL]
+		need = append(need, "ALTER TABLESPACE")
 	}
-	lacks := slices.DeleteFunc(need, func(p string) bool { return have[p] || p == "ALTER TABLESPACE" && have["MANAGE TABLESPACE"] })
+	if lacks := slices.DeleteFunc(need, func(p string) bool { return have[p] }); len(lacks) > 0 {
+		may.Err, may.Hint = fmt.Errorf("it lacks %s", strings.Join(lacks, ", ")), adviceRights
+	}
+	out := []backup.Finding{may}
+	if c.src.opt.Mode != ModeRemote {
+		return out
+	}
 	switch {
-	case len(lacks) == 0:
-		return backup.Finding{What: "login may put data files into backup mode and archive logs"}
-	case slices.Equal(lacks, []string{"CREATE ANY DIRECTORY"}):
-		return backup.Finding{What: "login lacks CREATE ANY DIRECTORY, and reads folders only for which an administrator made a DIRECTORY object"}
+	case !have["CREATE ANY DIRECTORY"]:
+		out = append(out, backup.Finding{What: "login lacks CREATE ANY DIRECTORY, and reads only folders for which an administrator made a DIRECTORY object"})
+	case !have["DROP ANY DIRECTORY"]:
+		out = append(out, backup.Finding{What: "login lacks DROP ANY DIRECTORY, which SYSBACKUP does not include: DIRECTORY objects that it creates stay, and are used again"})
 	}
-	return backup.Finding{What: "login may put data files into backup mode and archive logs", Err: fmt.Errorf("it lacks %s", strings.Join(lacks, ", ")), Hint: adviceRights}
+	return out
 }
 
 // checkState writes where markers are kept.
@@ -131,10 +144,48 @@ func (s *Source) checkData(ctx context.Context, f files, inv *Inventory, ch choi
 		}
 	}
 	if err != nil && advice(err) == "" {
-		err = &backup.Error{Op: "read", App: application, Instance: s.instance, Artifact: path, Err: err,
-			Advice: "in local mode this process must run on the server's machine under an account that may read its files, such as oracle; or use remote mode"}
+		err = &backup.Error{Op: "read", App: application, Instance: s.instance, Artifact: path, Err: err, Advice: adviceReadable}
 	}
 	return finding(what, s.fail(ctx, "read", path, err))
+}
+
+// checkLogs looks for the last archived log of each thread. One that is not there may have been removed, so that is told and is no failure: with the next log run it is one, or a full instead.
+func (s *Source) checkLogs(ctx context.Context, c *session, f files, inv *Inventory) backup.Finding {
+	last := NoSCN
+	for _, l := range inv.OnlineLogs {
+		if l.Status == "CURRENT" {
+			last = min(last, l.FirstSCN) // where the last archived log of its thread ends
+		}
+	}
+	what := "archived logs can be read"
+	if !s.reads() {
+		return backup.Finding{What: what + " by the server"}
+	}
+	logs, err := c.logs(ctx, inv.ResetlogsSCN, last-1)
+	if err != nil {
+		return finding(what, s.fail(ctx, "list the archived logs of", "", err))
+	}
+	var gone []string
+	threads := 0
+	r := &run{s: s, files: f}
+	for i := range logs {
+		if i+1 < len(logs) && logs[i+1].Thread == logs[i].Thread {
+			continue
+		}
+		threads++
+		err := r.locateLogs(ctx, logs[i:i+1])
+		var g *gap
+		switch {
+		case errors.As(err, &g):
+			gone = append(gone, logs[i].String())
+		case err != nil:
+			return finding(what, err)
+		}
+	}
+	if len(gone) > 0 {
+		return backup.Finding{What: "archived logs are not where this process can read them, or were removed: " + strings.Join(gone, ", "), Hint: (&gap{}).Hint()}
+	}
+	return backup.Finding{What: fmt.Sprintf("%s: the last one of %d threads was looked for", what, threads)}
 }
 
 // checkScratch has the server write a control file that this process then reads.

@@ -17,8 +17,8 @@ import (
 	"github.com/quiesce-go/quiesce/internal/sim/oraclesim"
 )
 
-// death ends an agent at its n-th statement: that one, before or after the server has carried it out, is the last that reaches the server, and what the agent then does to its own files is undone, since a dead
-// process does nothing.
+// death ends an agent at its n-th statement: that one, before or after the server has carried it out, is the last that reaches the server, and what the agent then does to its
+// own files is undone, since a dead process does nothing.
 type death struct {
 	n      int
 	moment oraclesim.Moment
@@ -242,8 +242,8 @@ func TestAnInstanceThatCrashesInBackupMode(t *testing.T) {
 	assert.Empty(t, readDir(t, l.opt.StateDir))
 }
 
-// An instance that dies at whatever statement of a run, before it was carried out, in its middle or after, is started again by its administrator, who ends backup mode where it stops the database from opening. The next start of the agent then finds
-// nothing to do, no log that was not saved is gone, and the chain goes on.
+// An instance that dies at whatever statement of a run, before it was carried out, in its middle or after, is started again by its administrator, who ends backup mode where it
+// stops the database from opening. The next start of the agent then finds nothing to do, no log that was not saved is gone, and the chain goes on.
 func TestAnInstanceThatDiesAtEveryStatement(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

@@ -87,7 +87,7 @@ func (s *Source) decide(kind backup.Kind, inv *Inventory, a backup.Anchor) (choi
 	if err != nil {
 		return choice{}, err
 	}
-	if s.opt.Mode != ModeRMAN {
+	if s.reads() {
 		return ch, notInASM(inv, ch.files)
 	}
 	if a.Full != nil && ch.last != nil {
@@ -114,8 +114,10 @@ func notInASM(inv *Inventory, files []int) error {
 
 // decide looks at nothing but its arguments.
 func decide(kind backup.Kind, inv *Inventory, a backup.Anchor, f filter) (choice, error) {
-	if err := allowed(inv); err != nil {
-		return choice{}, err
+	for _, forbids := range []func(*Inventory) error{allowed, seesAll} {
+		if err := forbids(inv); err != nil {
+			return choice{}, err
+		}
 	}
 	ch := choice{kind: kind, last: a.Last}
 	var err error
@@ -182,6 +184,34 @@ func selected(inv *Inventory, f filter) ([]int, error) {
 	return out, nil
 }
 
+// reads reports whether this process reads the server's files itself.
+func (s *Source) reads() bool { return s.opt.Mode == ModeLocal || s.opt.Mode == ModeRemote }
+
+// archives refuses to read from a database that archives its logs to ASM only: hours later none of them could be copied.
+func (s *Source) archives(inv *Inventory) error {
+	if !s.reads() {
+		return nil
+	}
+	var asm []string
+	for _, d := range inv.Destinations {
+		if d.Status != "VALID" || d.Target == "STANDBY" || d.Target == "REMOTE" {
+			continue
+		}
+		place := d.Name
+		if place == "USE_DB_RECOVERY_FILE_DEST" {
+			place = inv.parameter("db_recovery_file_dest")
+		}
+		if !strings.HasPrefix(place, "+") {
+			return nil
+		}
+		asm = append(asm, place)
+	}
+	if len(asm) == 0 {
+		return nil // archiving finds out
+	}
+	return refuse("archive to a folder as well, by LOG_ARCHIVE_DEST_n; or use mode rman", "the logs are archived to ASM only, %s, which has no files that a program can open", strings.Join(asm, ", "))
+}
+
 // needed reports whether no database of this backup would open without the tablespace.
 func needed(inv *Inventory, name string) bool {
 	return name == "SYSTEM" || slices.ContainsFunc(inv.Tablespaces, func(t Tablespace) bool { return t.Name == name && t.Contents == contentsUndo })
@@ -218,6 +248,8 @@ func remarks(inv *Inventory, ch choice) []string {
 	for _, i := range ch.files {
 		d := inv.DataFiles[i]
 		switch {
+		case d.Status != "ONLINE" && d.Status != "SYSTEM" && needed(inv, d.TablespaceName):
+			say("data file %d, %s, is %s, and no database opens without tablespace %s: it is copied as it lies there, so bring it online and take another full", d.File, d.Name, d.Status, d.TablespaceName)
 		case d.Status == "RECOVER":
 			say("data file %d, %s, needs media recovery on the server; it is copied as it lies there", d.File, d.Name)
 		case ch.kind == backup.Log && ch.last != nil && d.UnrecoverableSCN > ch.from.Next:

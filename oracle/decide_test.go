@@ -46,7 +46,7 @@ func TestDatabasesThatAreRefusedByName(t *testing.T) {
 		"mounted":         {func(inv *Inventory) { inv.OpenMode = "MOUNTED" }, filter{}, "not open", "END BACKUP"},
 		"read only":       {func(inv *Inventory) { inv.OpenMode = "READ ONLY" }, filter{}, "open READ ONLY", "RMAN"},
 		"in a PDB":        {func(inv *Inventory) { inv.CDB, inv.ContainerID = true, 3 }, filter{}, "pluggable database", "CDB$ROOT"},
-		"choice in a CDB": {func(inv *Inventory) { inv.CDB, inv.ContainerID = true, 1 }, filter{include: []string{"USERS"}}, "backed up whole", "include"},
+		"choice in a CDB": {func(inv *Inventory) { inv.CDB, inv.ContainerID, inv.visible.records = true, 1, 4 }, filter{include: []string{"USERS"}}, "backed up whole", "include"},
 		"ASM":             {func(inv *Inventory) { inv.DataFiles[2].Name = "+DATA/ORCL/users.259.1" }, filter{}, "+DATA/ORCL/users.259.1", "mode rman"},
 		"unreadable":      {func(inv *Inventory) { inv.DataFiles[2].Bytes = 0 }, filter{}, "data file 4", "V$RECOVER_FILE"},
 		"no such one":     {func(*Inventory) {}, filter{include: []string{"USRES", "USERS"}}, "USRES", "HISTORY"},
@@ -61,6 +61,24 @@ func TestDatabasesThatAreRefusedByName(t *testing.T) {
 			assert.Contains(t, backup.Hint(err), c.hint)
 		})
 	}
+}
+
+func TestLogsInASM(t *testing.T) {
+	t.Parallel()
+	recovery, standby := Destination{ID: 1, Status: "VALID", Target: "PRIMARY", Name: "USE_DB_RECOVERY_FILE_DEST"}, Destination{ID: 2, Status: "VALID", Target: "STANDBY", Name: "boston"}
+	inv := ordinary()
+	inv.Destinations, inv.Parameters = []Destination{recovery, standby}, []Parameter{{"db_recovery_file_dest", "+FRA"}}
+	s := &Source{opt: Options{Mode: ModeLocal}}
+	err := s.archives(inv)
+	require.ErrorIs(t, err, backup.ErrRefused)
+	assert.ErrorContains(t, err, "ASM only, +FRA")
+	assert.Contains(t, backup.Hint(err), "LOG_ARCHIVE_DEST_n")
+	inv.Destinations = append(inv.Destinations, Destination{ID: 3, Status: "VALID", Target: "PRIMARY", Name: "/arch"})
+	require.NoError(t, s.archives(inv), "those of the folder are taken")
+	inv.Destinations[2].Status = "DEFERRED"
+	require.Error(t, s.archives(inv))
+	inv.Parameters[0].Value = "/fra"
+	require.NoError(t, s.archives(inv))
 }
 
 func TestWhatALogRunTakes(t *testing.T) {

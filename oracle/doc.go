@@ -93,8 +93,14 @@
 //
 // # Rights
 //
-// A login with SYSBACKUP or SYSDBA; or one with ALTER DATABASE, ALTER SYSTEM, ALTER TABLESPACE and SELECT ANY DICTIONARY, and in ModeRemote CREATE ANY DIRECTORY and EXECUTE on UTL_FILE, which has no CREATE PFILE. In ModeLocal the process must be able to read the data files, so it runs as the
-// owner of the server or in its group. Written for Oracle Database 11.2 and later.
+// A login AS SYSBACKUP or SYSDBA; or one with ALTER DATABASE, ALTER SYSTEM, ALTER TABLESPACE and SELECT ANY DICTIONARY, which lists the parameters from V$PARAMETER, since it may not CREATE PFILE. In ModeRemote
+// also CREATE ANY DIRECTORY, DROP ANY DIRECTORY and EXECUTE on UTL_FILE. The documents list no DROP ANY DIRECTORY for SYSBACKUP: what such a login creates stays, with a warning, and is used again. ALTER TABLESPACE is
+// not needed where the whole database goes into backup mode at once.
+//
+// In a multitenant database the login is of a common user that sees all containers: AS SYSBACKUP or SYSDBA, or with CONTAINER_DATA=ALL. One that does not is refused: it sees no data file of PDB$SEED, or fewer data files than
+// V$CONTROLFILE_RECORD_SECTION counts while its CONTAINER_DATA is not ALL. Files that were dropped alone refuse nothing.
+//
+// In ModeLocal the process must be able to read the data files, so it runs as the owner of the server or in its group. Written for Oracle Database 11.2 and later.
 //
 // # Sources
 //

@@ -30,6 +30,7 @@ const (
 	oraNoData        = 1403
 	oraFileOperation = 22288
 	oraNoSuchDir     = 22285
+	oraCompilation   = 6550 // of PL/SQL: what follows says why, PLS-00201 that a package may not be executed
 )
 
 // cancelled is a call that a context ended, with what the driver said then.
@@ -228,6 +229,10 @@ func adviceFor(n int) string {
 		return adviceRights
 	case oraNoSuchDir, 22286, 22287:
 		return "the login may not create or read the DIRECTORY object: grant CREATE ANY DIRECTORY, or let an administrator create one for that folder with READ on it"
+	case oraCompilation:
+		return "the login may not execute a package: GRANT EXECUTE ON SYS.UTL_FILE, and ON SYS.DBMS_LOB, to it; a new database grants both to PUBLIC"
+	case 29280, 29283, 29289, 29291:
+		return "the server could not remove a file by UTL_FILE: the login needs WRITE on the DIRECTORY object of its folder, and the server's account the right to remove files in it"
 	case oraFileOperation:
 		return "the server cannot read the file by BFILE: no part of its path may be a symbolic link, the oracle account must be able to read it, and ASM cannot be read so; use local mode or RMAN there"
 	case 22290:
@@ -250,5 +255,5 @@ const (
 	adviceArchivelog = "the database is in NOARCHIVELOG, which allows no backup while it is open: SHUTDOWN IMMEDIATE, STARTUP MOUNT, ALTER DATABASE ARCHIVELOG, ALTER DATABASE OPEN"
 	adviceInBackup   = "somebody else put data files into backup mode, and only who did may end it: see V$BACKUP; if nothing is backing them up, ALTER TABLESPACE ... END BACKUP"
 	adviceEnd        = "the instance stopped while data files were in backup mode: STARTUP MOUNT, ALTER DATABASE END BACKUP, ALTER DATABASE OPEN; but if any data file was put back from a backup, RECOVER DATABASE instead of END BACKUP"
-	adviceRights     = "connect AS SYSBACKUP or SYSDBA, or grant ALTER DATABASE, ALTER SYSTEM, ALTER TABLESPACE, SELECT ANY DICTIONARY and, in remote mode, CREATE ANY DIRECTORY"
+	adviceRights     = "connect AS SYSBACKUP or SYSDBA, or grant ALTER DATABASE, ALTER SYSTEM, ALTER TABLESPACE, SELECT ANY DICTIONARY and, in remote mode, CREATE ANY DIRECTORY, DROP ANY DIRECTORY and EXECUTE ON SYS.UTL_FILE"
 )

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/quiesce-go/quiesce/backup"
 )
 
 // files reads what the server names by its paths. A file that is not there is an error that wraps fs.ErrNotExist.
@@ -30,6 +32,17 @@ func (s *Source) files(job string) files {
 		return newRemote(s, job)
 	}
 	return local{}
+}
+
+// adviceReadable is for files of the server that this process may not read.
+const adviceReadable = "in local mode this process must run on the server's machine under an account that may read its files, such as oracle; or use remote mode"
+
+// forbidden adds what to do to the error of a file that is there and may not be read.
+func (s *Source) forbidden(path string, err error) error {
+	if err == nil || !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	return &backup.Error{Op: "read", App: application, Instance: s.instance, Artifact: path, Err: err, Advice: adviceReadable}
 }
 
 // local reads files of this machine.

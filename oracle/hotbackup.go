@@ -60,7 +60,7 @@ func (r *run) hot(ctx context.Context, sc scope, copy func(began map[int]backupS
 	}
 	defer func() {
 		if eerr := r.end(ctx, keep, m, sc, became); eerr != nil {
-			err = errors.Join(err, eerr)
+			err = errors.Join(eerr, err) // what is left in backup mode comes first: its hint is the one that is shown
 		}
 	}()
 	if begin != nil {
@@ -128,7 +128,8 @@ func (r *run) began(ctx context.Context, m *marker, sc scope) (map[int]backupSta
 	return state, nil
 }
 
-// end takes a scope out of backup mode and sees to it that it is. When it is doubtful whether the server has carried BEGIN BACKUP out, or is still about to, the marker stays, and the next run looks again.
+// end takes a scope out of backup mode and sees to it that it is. When it is doubtful whether the server has carried BEGIN BACKUP out, or is still about to, the marker stays,
+// and the next run looks again.
 func (r *run) end(ctx context.Context, keep markers, m *marker, sc scope, began outcome) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTime)
 	defer cancel()

@@ -60,6 +60,9 @@ type Inventory struct {
 	Keystores    []Keystore `json:"keystores,omitempty"`
 
 	Backup Contents `json:"backup"`
+
+	// visible is what tells whether the session saw all containers. It is nothing to keep.
+	visible visibility
 }
 
 // Contents is what one backup holds.
@@ -246,7 +249,7 @@ func (c *session) survey(ctx context.Context) (*Inventory, error) {
 		return inv, nil
 	}
 	for _, ask := range []func(context.Context, *Inventory) error{
-		c.askTablespaces, c.askFiles, c.askTemps, c.askNames, c.askRedo, c.askParameters, c.askOptional,
+		c.askTablespaces, c.askFiles, c.askVisibility, c.askTemps, c.askNames, c.askRedo, c.askParameters, c.askOptional,
 	} {
 		if err := ask(ctx, inv); err != nil {
 			return nil, err

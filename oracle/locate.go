@@ -15,8 +15,8 @@ const (
 	placeSequence = "sequence:"
 )
 
-// Locate implements backup.Locator. The places are "scn:N", just before that SCN, and "sequence:THREAD/N", just before the first change of that log, as RMAN's UNTIL SEQUENCE has it, in the newest incarnation that has it. Logs are
-// looked up in V$ARCHIVED_LOG of the database of s, mounted or open: when it is gone, restore to an SCN.
+// Locate implements backup.Locator. The places are "scn:N", just before that SCN, and "sequence:THREAD/N", just before the first change of that log, as RMAN's UNTIL SEQUENCE has
+// it, in the newest incarnation that has it. Logs are looked up in V$ARCHIVED_LOG of the database of s, mounted or open: when it is gone, restore to an SCN.
 func (s *Source) Locate(ctx context.Context, _ backup.History, item, where string) (backup.Target, error) {
 	fail := func(sentinel error, hint, format string, args ...any) (backup.Target, error) {
 		return backup.Target{}, &backup.Error{Op: "locate", App: application, Instance: s.instance, Artifact: item, Advice: hint, Err: fmt.Errorf("%w: %s", sentinel, fmt.Sprintf(format, args...))}

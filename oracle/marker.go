@@ -16,12 +16,13 @@ import (
 	"github.com/quiesce-go/quiesce/backup"
 )
 
-// beginWindow is how long after the note a file may have gone into backup mode and still count as ours, when the process died before it could see the answer of BEGIN BACKUP: that statement waits for a
-// checkpoint.
+// beginWindow is how long after the note a file may have gone into backup mode and still count as ours, when the process died before it could see the answer of BEGIN BACKUP:
+// that statement waits for a checkpoint.
 const beginWindow = time.Hour
 
-// marker is the durable note of what one run puts into backup mode. V$BACKUP does not say who began; the note does: it is on disk before BEGIN BACKUP is sent, and it is amended with the SCN of each file
-// once the server has answered. It lives beside the agent, not in the database, because it must be readable when the database is not open, and a backup has no business creating tables.
+// marker is the durable note of what one run puts into backup mode. V$BACKUP does not say who began; the note does: it is on disk before BEGIN BACKUP is sent, and it is amended
+// with the SCN of each file once the server has answered. It lives beside the agent, not in the database, because it must be readable when the database is not open, and a backup
+// has no business creating tables.
 type marker struct {
 	Format int       `json:"format"`
 	Job    string    `json:"job"`

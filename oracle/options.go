@@ -68,7 +68,7 @@ type Options struct {
 	// was not in backup mode while it was copied.
 	KeepDoubtful bool
 	// PurgeArchived removes archived logs from the server's machine once they are in a log backup whose manifest is durable, and the server knows each at all of RequiredDestinations. The files are
-	// removed; the control file goes on listing them until RMAN's CROSSCHECK.
+	// removed; the control file goes on listing them until RMAN's CROSSCHECK. In ModeRMAN it is RMAN that deletes them, and its deletion policy may keep some.
 	PurgeArchived bool
 	// RequiredDestinations are the DEST_IDs of V$ARCHIVE_DEST that must have a log before PurgeArchived may remove it. Default: each whose STATUS is VALID.
 	RequiredDestinations []int

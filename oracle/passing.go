@@ -28,7 +28,7 @@ type passing struct {
 func (r *run) pass(ctx context.Context, a backup.Artifact, path string, check func(in *passing) error) error {
 	f, err := r.files.open(ctx, path)
 	if err != nil {
-		return err
+		return r.s.forbidden(path, err)
 	}
 	defer func() { _ = f.Close() }() // it was read to its end, or its error is known
 	w, err := r.st.Create(ctx, a)

@@ -26,7 +26,9 @@ func (s *Source) Recover(ctx context.Context, job string, h backup.History) erro
 		return err
 	}
 	if s.opt.Mode == ModeRemote && inv.OpenMode == openReadWrite {
-		return s.fail(ctx, "drop the DIRECTORY objects of", job, c.dropDirectories(ctx, s.directoryPrefix(job)))
+		if err := c.dropDirectories(ctx, s.directoryPrefix(job)); !said(err, oraNoRights) { // without the right to drop them they stay, and are used again
+			return s.fail(ctx, "drop the DIRECTORY objects of", job, err)
+		}
 	}
 	return nil
 }

@@ -161,6 +161,14 @@ func (r *remote) close(ctx context.Context) error {
 	})
 }
 
+// staying says what becomes of DIRECTORY objects that close could not drop.
+func staying(err error) string {
+	if said(err, oraNoRights) {
+		return "DIRECTORY objects of the job stay, one for each folder it reads, and its next run uses them again: the login lacks DROP ANY DIRECTORY"
+	}
+	return fmt.Sprintf("DIRECTORY objects could not be dropped, and stay until the next run: %v", err)
+}
+
 // directoryPrefix is how the DIRECTORY objects of a job begin: what Recover finds under it is the job's own.
 func (s *Source) directoryPrefix(job string) string {
 	return s.opt.Directories + "_" + short(job, 8) + "_"

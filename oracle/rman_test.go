@@ -529,3 +529,48 @@ func TestRMANSecret(t *testing.T) {
 	require.NoError(t, err)
 	assert.Contains(t, string(env), "NLS_LANG=AMERICAN_AMERICA.AL32UTF8")
 }
+
+// Logs are deleted by RMAN, and only what is safe.
+func TestRMANPurges(t *testing.T) {
+	t.Parallel()
+	for _, asm := range []bool{false, true} {
+		t.Run(fmt.Sprint(asm), func(t *testing.T) {
+			t.Parallel()
+			l := rmanLab(t, Options{PurgeArchived: true}, func(c *oraclesim.Config) { c.ASM = asm })
+			l.take(backup.Full)
+			l.commit("one")
+			l.exec("ALTER SYSTEM ARCHIVE LOG CURRENT")
+			require.NotEmpty(t, l.archived())
+			first := l.look(l.take(backup.Log))
+			for _, g := range first.Backup.Logs {
+				if g.NextSCN <= first.Backup.End {
+					assert.Contains(t, l.ran("DELETE NOPROMPT ARCHIVELOG"), "DELETE NOPROMPT ARCHIVELOG '"+g.Name+"'")
+				}
+			}
+			assert.Less(t, len(l.archived()), 2)
+			l.commit("two")
+			m := l.take(backup.Log)
+			assert.Equal(t, backup.Log, m.Items[0].Kind, m.Items[0].Reason)
+		})
+	}
+}
+
+// Files in ASM are for RMAN only.
+func TestASMIsForRMAN(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, nil, func(c *oraclesim.Config) { c.ASM = true })
+	err := l.fails(backup.Full)
+	require.ErrorIs(t, err, backup.ErrRefused)
+	assert.Contains(t, backup.Hint(err), "use mode rman")
+	l.opt.Mode = ModeRMAN
+	l.programs()
+	var said []string
+	for _, f := range l.source().Check(t.Context(), backup.StageDir{Path: t.TempDir()}) {
+		require.NoError(t, f.Err, f.What)
+		said = append(said, f.What)
+	}
+	text := strings.Join(said, "\n")
+	assert.Contains(t, text, "RMAN 19.3.0.0.0 is there")
+	assert.Contains(t, text, "data files are in ASM, which RMAN reads: +DATA/")
+	l.take(backup.Full)
+}

@@ -182,7 +182,8 @@ func (s *Source) again(ctx context.Context, c *course, set *backup.RestoreSet, t
 	return c.order(asked)
 }
 
-// order is how logs are offered to a recovery that begins anew and asks again what it has asked: with several threads their order is the server's, and a log that was offered before its turn is wanted later.
+// order is how logs are offered to a recovery that begins anew and asks again what it has asked: with several threads their order is the server's, and a log that was offered
+// before its turn is wanted later.
 func (c *course) order(asked []question) ([]restoredLog, error) {
 	var out []restoredLog
 	used := map[string]bool{}

@@ -29,8 +29,8 @@ const (
 	artifactTemps    = "config/tempfiles.sql"
 )
 
-// surroundings takes what a restore needs beside data files and logs: the control file, which must be younger than they are [BRU 29.6], the parameters, the password file, what makes the temporary files anew, and
-// last the inventory, which lists it all.
+// surroundings takes what a restore needs beside data files and logs: the control file, which must be younger than they are [BRU 29.6], the parameters, the password file, what
+// makes the temporary files anew, and last the inventory, which lists it all.
 func (r *run) surroundings(ctx context.Context) error {
 	room, err := r.s.scratch(r.st.Dir(), r.req.Job)
 	if err != nil {
@@ -139,7 +139,8 @@ func (r *run) trace(ctx context.Context, room scratch) error {
 	return r.byServer(ctx, room, ".sql", "ALTER DATABASE BACKUP CONTROLFILE TO TRACE AS %s REUSE", a, fileTrace, through)
 }
 
-// serverPfile has the server write its parameters: those of its spfile, or of its memory where it was started without one. It takes an administrative privilege [SQL]; without that, our own list must do.
+// serverPfile has the server write its parameters: those of its spfile, or of its memory where it was started without one. It takes an administrative privilege [SQL]; without
+// that, our own list must do.
 func (r *run) serverPfile(ctx context.Context, room scratch) error {
 	a := backup.Artifact{Name: artifactServer, Item: itemName, Role: backup.RoleConfig}
 	from := "SPFILE"

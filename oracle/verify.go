@@ -12,8 +12,8 @@ import (
 	"github.com/quiesce-go/quiesce/backup"
 )
 
-// Verify implements backup.Verifier, without a server: package blockfile reads every data file, archived log and control file to its end, each is compared with what inventory.json says of it, and the redo must reach
-// without a gap, in every thread, from where the data files need it to the end of the last step.
+// Verify implements backup.Verifier, without a server: package blockfile reads every data file, archived log and control file to its end, each is compared with what
+// inventory.json says of it, and the redo must reach without a gap, in every thread, from where the data files need it to the end of the last step.
 //
 // That the content of blocks makes sense to a server, only a server can tell. What is inside of a backup piece, only RMAN can: of one its length and checksum are compared, and that the pieces of a backup are all there, hold what the inventory says, and,
 // of a differential, belong to the full before it. Image copies are read as data files are.

@@ -27,6 +27,7 @@ sink: file://DIR/target
 stage: {dir: stage}
 seal: {plain: true}
 agent: {listen: none}
+transfer: {retry: 0}
 jobs:
   erp:
     application: oracle
@@ -41,10 +42,12 @@ type oracleLab struct {
 	t        *testing.T
 	dir      string
 	sim      *oraclesim.Instance
+	login    oraclesim.Login
 	out, err bytes.Buffer
 
 	mu    sync.Mutex
 	clock time.Time
+	hook  func(s oraclesim.Statement, m oraclesim.Moment) error
 }
 
 func newOracleLab(t *testing.T, change func(c *oraclesim.Config)) *oracleLab {
@@ -55,6 +58,15 @@ func newOracleLab(t *testing.T, change func(c *oraclesim.Config)) *oracleLab {
 	require.NoError(t, os.Mkdir(filepath.Join(dir, "scratch"), 0o700))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "obm.yaml"), []byte(strings.ReplaceAll(oracleConfig, "DIR", dir)), 0o600))
 	c := oraclesim.Config{SID: "ORCL", Dir: filepath.Join(dir, "server"), Now: l.now, Seed: 7, LogBlocks: 64}
+	c.Hook = func(_ context.Context, s oraclesim.Statement, m oraclesim.Moment) error {
+		l.mu.Lock()
+		hook := l.hook
+		l.mu.Unlock()
+		if hook == nil {
+			return nil
+		}
+		return hook(s, m)
+	}
 	if change != nil {
 		change(&c)
 	}
@@ -71,13 +83,30 @@ func (l *oracleLab) now() time.Time {
 	return l.clock
 }
 
+// hooked runs at each statement of the server from now on.
+func (l *oracleLab) hooked(hook func(s oraclesim.Statement, m oraclesim.Moment) error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.hook = hook
+}
+
+// began are the statements that put something into backup mode.
+func (l *oracleLab) began() (out []string) {
+	for _, s := range l.sim.Statements() {
+		if strings.HasSuffix(s.Text, " BEGIN BACKUP") {
+			out = append(out, s.Text)
+		}
+	}
+	return out
+}
+
 // obm runs a command, which must end with a code.
 func (l *oracleLab) obm(code int, args ...string) (stdout, stderr string) {
 	l.t.Helper()
 	l.out.Reset()
 	l.err.Reset()
 	open := func(_ context.Context, s oracleSettings, _ string) (backup.Source, error) {
-		return oracle.FromDB(l.sim.OpenDB(oraclesim.Login{}), s.options())
+		return oracle.FromDB(l.sim.OpenDB(l.login), s.options())
 	}
 	p := &cli.Program{Applications: config.Registry{"oracle": config.App(open)}, Stdout: &l.out, Stderr: &l.err}
 	got := p.Run(l.t.Context(), append([]string{"--config", filepath.Join(l.dir, "obm.yaml")}, args...))
@@ -109,22 +138,27 @@ func TestOracleDay(t *testing.T) {
 			assert.Contains(t, out, `"gaps": []`)
 
 			l.obm(0, "restore", job, "--files", filepath.Join(l.dir, "out"), "--yes")
-			var files []string
 			for _, pattern := range []string{"data/*.dbf", "log/1_*.arc", "control/control.ctl", "control/control.sql", "config/server-pfile.ora", "config/init.ora", "config/password-file", "config/tempfiles.sql", "inventory.json"} {
 				found, err := filepath.Glob(filepath.Join(l.dir, "out", "*", pattern))
 				require.NoError(t, err)
 				assert.NotEmpty(t, found, "the guide names %s", pattern)
-				switch filepath.Ext(pattern) {
-				case ".dbf", ".arc", ".ctl":
-					files = append(files, found...)
-				}
 			}
-			out, _ = l.obm(0, append([]string{"inspect"}, files...)...)
-			assert.Equal(t, len(files), strings.Count(out, "ok    "), out)
+			plan, _ := l.obm(0, "plan", job, "--script")
+			require.NoError(t, os.WriteFile(filepath.Join(l.dir, "out", "restore.sql"), []byte(plan), 0o600))
+			out, _ = l.obm(0, "inspect", filepath.Join(l.dir, "out"))
+			for _, kind := range []string{"Oracle data file", "Oracle redo log", "Oracle control file", "Oracle control file as SQL", "Oracle parameters", "Oracle password file", "Quiesce inventory of an Oracle database",
+				"Quiesce script for the temporary files of an Oracle database", "Quiesce script that restores an Oracle database"} {
+				assert.Contains(t, out, ": "+kind+"\n")
+			}
 			inventories, err := filepath.Glob(filepath.Join(l.dir, "out", "*", "inventory.json"))
 			require.NoError(t, err)
+			logs, err := filepath.Glob(filepath.Join(filepath.Dir(inventories[0]), "log", "*"))
+			require.NoError(t, err)
+			require.NoError(t, os.Truncate(logs[0], 512))
+			require.NoError(t, os.Remove(filepath.Join(filepath.Dir(inventories[0]), "config", "init.ora")))
 			out, _ = l.obm(1, "inspect", inventories[0])
-			assert.NotContains(t, out, "Quiesce", "it has ids, and is no file of ours")
+			assert.Contains(t, out, filepath.Base(logs[0])+" has 512 bytes, and must have")
+			assert.Contains(t, out, "files are not beside it")
 		})
 	}
 }
@@ -168,6 +202,32 @@ func TestOracleOneTablespace(t *testing.T) {
 	}
 	assert.Equal(t, []string{"apples", "pears", "plums"}, rows)
 	assert.Equal(t, oraclesim.Open, l.sim.State())
+}
+
+// TestOracleRMAN has jobs of mode rman whose settings are wrong, or whose program is not there.
+func TestOracleRMAN(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		section string
+		code    int
+		say     string
+	}{
+		"no program":   {"mode: rman, rman: {program: /nowhere/rman, connect: backup/swordfish@orcl, format: copy}", 1, "ORACLE_HOME"},
+		"format":       {"mode: rman, rman: {format: tape}", 2, "backupset"},
+		"other mode":   {"rman: {compressed: true}", 2, "mode rman"},
+		"unknown key":  {"mode: rman, rman: {tag: X}", 2, "tag"},
+		"unknown mode": {"mode: dump", 2, "rman"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newOracleLab(t, nil)
+			text := strings.ReplaceAll(strings.ReplaceAll(oracleConfig, "DIR", l.dir), "state_dir: state}", "state_dir: state, "+c.section+"}")
+			require.NoError(t, os.WriteFile(filepath.Join(l.dir, "obm.yaml"), []byte(text), 0o600))
+			out, say := l.obm(c.code, "check", "erp")
+			assert.Contains(t, out+say, c.say)
+			assert.NotContains(t, out+say, "swordfish")
+		})
+	}
 }
 
 // TestOracleRefusals has databases that cannot be backed up, and one that somebody else is backing up.

@@ -30,7 +30,8 @@ func (in *invocation) inspectors(identityFile string) ([]Inspector, error) {
 		}
 	}
 	own := []Inspector{manifestFile{}, markFile{}, leaseFile{}, sumsFile{}, entriesFile{}, sealedFile{keys}, mysqlIndex{}, mysqlScript{}, mysqlChunk{}, &mssqlMedia{},
-		oracleFile{blockfile.Data}, oracleFile{blockfile.Redo}, oracleFile{blockfile.Control}}
+		oracleFile{blockfile.Data}, oracleFile{blockfile.Redo}, oracleFile{blockfile.Control}, oracleInventory{}, oraclePasswords{}}
+	own = append(own, oracleTexts()...)
 	return append(append([]Inspector{}, in.Inspectors...), own...), nil
 }
 

@@ -29,6 +29,8 @@ type Config struct {
 	Threads int
 	// PDBs makes the database a CDB with PDB$SEED and these.
 	PDBs []string
+	// Dropped is how many data files were dropped before: the control file goes on counting their records.
+	Dropped int
 	// Tablespaces are those beside SYSTEM, SYSAUX, UNDOTBS1 and TEMP. nil: USERS with one file.
 	Tablespaces []Tablespace
 	// ManagedFiles gives data files the names of Oracle Managed Files.
@@ -79,7 +81,26 @@ type User struct {
 	Administrative []string
 	// Powerless: CREATE SESSION is all it may do; others have what a backup needs.
 	Powerless bool
+	// Without are rights of [Rights] that it lacks all the same. They do not matter in an administrative login.
+	Without []string
+	// Containers are those whose rows it sees in the root of a CDB, beside rows of the root and of the CDB as a whole: their names, or ALL. It is the CONTAINER_DATA of ALTER USER [SQL]. Administrative logins see all.
+	Containers []string
 }
+
+// Rights are what a [User] has unless it is Powerless: system privileges, and EXECUTE on SYS.UTL_FILE, which a new database grants to PUBLIC.
+func Rights() []string {
+	return []string{alterDatabase, alterSystem, alterTablespace, createDirectory, dropDirectory, selectDictionary, executeUTLFile}
+}
+
+const (
+	alterDatabase    = "ALTER DATABASE"
+	alterSystem      = "ALTER SYSTEM"
+	alterTablespace  = "ALTER TABLESPACE"
+	createDirectory  = "CREATE ANY DIRECTORY"
+	dropDirectory    = "DROP ANY DIRECTORY"
+	selectDictionary = "SELECT ANY DICTIONARY"
+	executeUTLFile   = "EXECUTE ON UTL_FILE"
+)
 
 // Moment is when a hook is called.
 type Moment int

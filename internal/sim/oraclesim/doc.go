@@ -64,7 +64,7 @@
 //
 // # What is not simulated
 //
-// Rights are three kinds of login, not grants. Transactions: a row is one. ASM but for names, TDE, standby that applies redo, resizing, media managers, block media recovery, recovery through RESETLOGS, flashback, the listener. A hot
+// Grants, beside those of Config.Users, and CONTAINER_DATA for single views. Transactions: a row is one. ASM but for names, TDE, standby that applies redo, resizing, media managers, block media recovery, recovery through RESETLOGS, flashback, the listener. A hot
 // file is written to by statements and commits of the test, not by a clock. Read-only files whose tablespace was written to after the control file was saved.
 //
 // # What tests can do

@@ -56,6 +56,8 @@ type session struct {
 	user     string
 	admin    bool
 	limited  bool
+	lacks    []string // of Rights
+	sees     []string // containers
 	conID    int
 	program  string
 	// clientInfo is V$SESSION.CLIENT_INFO.
@@ -117,8 +119,39 @@ func (i *Instance) authenticate(s *session, l Login) error {
 	if l.Privilege != "" && !slices.Contains(u.Administrative, l.Privilege) {
 		return fault(1031, "insufficient privileges")
 	}
-	s.limited = u.Powerless
+	s.limited, s.lacks, s.sees = u.Powerless, u.Without, u.Containers
+	switch l.Privilege {
+	case "SYSDBA":
+		s.user, s.lacks = "SYS", nil
+	case "SYSBACKUP": // which has no DROP ANY DIRECTORY
+		s.user, s.lacks = "SYSBACKUP", []string{dropDirectory}
+	}
 	return nil
+}
+
+// may reports whether a session has a right of Rights.
+func (s *session) may(right string) bool { return !s.limited && !slices.Contains(s.lacks, right) }
+
+// allowed returns ORA-01031 when it has not.
+func (s *session) allowed(right string) error {
+	if !s.may(right) {
+		return fault(1031, "insufficient privileges")
+	}
+	return nil
+}
+
+// seesContainer reports whether rows of a container are for the session: its own and those of the CDB as a whole; in the root also those of others that it was given.
+func (a *act) seesContainer(id int) bool {
+	s := a.session
+	switch {
+	case id == 0 || s.conID == 0 || id == s.conID:
+		return true
+	case s.conID > 1:
+		return false
+	case s.admin || slices.Contains(s.sees, "ALL"):
+		return true
+	}
+	return slices.ContainsFunc(a.ctl.PDBs, func(p pdb) bool { return p.ConID == id && slices.Contains(s.sees, p.Name) })
 }
 
 func (i *Instance) disconnectAll() {

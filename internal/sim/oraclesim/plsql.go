@@ -110,6 +110,8 @@ func (p *plsql) statement() error {
 
 func (p *plsql) procedure(name string, targets []token, args []value) error {
 	switch {
+	case name == "UTL_FILE.FREMOVE" && !p.session.may(executeUTLFile):
+		return stack(fault(6550, "line 1, column 7:"), lrm("PLS-00201: identifier 'UTL_FILE' must be declared"))
 	case name == "UTL_FILE.FREMOVE" && len(args) == 2:
 		return p.fremove(text(args[0]), text(args[1]))
 	case !strings.HasPrefix(name, "DBMS_LOB.") || len(args) == 0:

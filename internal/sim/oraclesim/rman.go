@@ -393,7 +393,7 @@ func (m *rman) change(a *act) error {
 	return m.saveControl()
 }
 
-// remove is DELETE [NOPROMPT] ARCHIVELOG ALL, and DELETE EXPIRED.
+// remove is DELETE [NOPROMPT] ARCHIVELOG ALL, or one by its name, and DELETE EXPIRED.
 func (m *rman) remove(a *act) error {
 	_ = a.r.take("NOPROMPT") // nobody is there to be asked
 	expired := a.r.take("EXPIRED")
@@ -406,6 +406,16 @@ func (m *rman) remove(a *act) error {
 			_ = os.Remove(l.Name) // it may be gone already
 			l.Deleted, l.Status = true, "D"
 		}
+	case !expired && a.r.take("ARCHIVELOG"):
+		name := anyText(a.r)
+		at := slices.IndexFunc(m.ctl.Archived, func(l *archivedLog) bool { return m.shown(l.Name) == name && !l.Deleted })
+		if at < 0 || !a.r.end() {
+			return syntax(a.note.Text)
+		}
+		if err := os.Remove(m.ctl.Archived[at].Name); err != nil {
+			return fault(27056, "could not delete file")
+		}
+		m.ctl.Archived[at].Deleted, m.ctl.Archived[at].Status = true, "D"
 	case a.r.take("BACKUP"), a.r.take("COPY"):
 		if !expired {
 			return syntax(a.note.Text)

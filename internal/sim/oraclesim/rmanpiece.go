@@ -370,9 +370,7 @@ func (i *Instance) recognise(path string) (p *piece, ok bool) {
 	copied := &piece{Handle: path, Kind: "copy", Status: "A", Level: -1, Done: i.config.Now(), Bytes: info.Size()}
 	if h, err := readHeader(path, i.config.BlockSizeBytes); err == nil {
 		end := max(h.absoluteFuzzy, h.CheckpointSCN)
-		if !h.CheckpointTime.IsZero() {
-			copied.Done = h.CheckpointTime // when it is as of, and not when it became known
-		}
+		copied.Done = h.CheckpointTime // by which UNTIL TIME chooses: when it was copied, nothing tells
 		copied.Files, copied.Resets = []pieceFile{{No: int(h.File), Name: path, Checkpoint: h.CheckpointSCN, End: end}}, h.ResetlogsSCN
 		return copied, h.DBID == i.ctl.DBID
 	}

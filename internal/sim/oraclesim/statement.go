@@ -47,23 +47,31 @@ func (s *session) execute(ctx context.Context, note Statement, args []driver.Nam
 		r.at = 0
 		return nil, a.plsql()
 	case r.take("ALTER DATABASE"):
-		return nil, a.alterDatabase()
+		return nil, a.rightful(alterDatabase, a.alterDatabase)
 	case r.take("ALTER TABLESPACE"):
-		return nil, a.alterTablespace()
+		return nil, a.rightful(alterTablespace, a.alterTablespace)
 	case r.take("ALTER SYSTEM"):
-		return nil, a.alterSystem()
+		return nil, a.rightful(alterSystem, a.alterSystem)
 	case r.take("ALTER PLUGGABLE DATABASE"):
 		return nil, a.alterPDB()
 	case r.take("CREATE"):
 		return nil, a.create()
 	case r.take("DROP DIRECTORY"):
-		return nil, a.dropDirectory()
+		return nil, a.rightful(dropDirectory, a.dropDirectory)
 	case r.take("ALTER SESSION SET CONTAINER ="):
 		return nil, a.setContainer()
 	case r.take("ALTER SESSION SET"):
 		return nil, nil
 	}
 	return nil, unknown(note.Text)
+}
+
+// rightful runs a statement that takes a right.
+func (a *act) rightful(right string, do func() error) error {
+	if err := a.session.allowed(right); err != nil {
+		return err
+	}
+	return do()
 }
 
 // setContainer goes to another container, which takes a common user: every one here is.
@@ -372,6 +380,9 @@ func (a *act) create() error {
 func (a *act) createDirectory() error {
 	if !a.r.take("OR REPLACE DIRECTORY") && !a.r.take("DIRECTORY") {
 		return unknown(a.note.Text)
+	}
+	if err := a.session.allowed(createDirectory); err != nil {
+		return err
 	}
 	name, ok := a.r.name()
 	if !ok || !a.r.take("AS") {

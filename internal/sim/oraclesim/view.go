@@ -36,7 +36,7 @@ func (a *act) view(name string) ([]string, []row, error) {
 		return nil, nil, fault(942, "table or view does not exist (oraclesim does not know %s)", name)
 	}
 	switch {
-	case a.session.limited && name != "DUAL" && name != "SESSION_PRIVS" && name != "ALL_DIRECTORIES":
+	case !a.session.may(selectDictionary) && name != "DUAL" && name != "SESSION_PRIVS" && name != "ALL_DIRECTORIES":
 		return nil, nil, fault(942, "table or view does not exist")
 	case v.needs == needsMount && a.state == Started:
 		return nil, nil, fault(1507, "database not mounted")
@@ -52,7 +52,7 @@ func (a *act) view(name string) ([]string, []row, error) {
 	}
 	var rows []row
 	for _, r := range v.rows(a) {
-		if id, ok := r["CON_ID"].(num); ok && a.session.conID > 1 && int(id) != a.session.conID && id > 0 {
+		if id, ok := r["CON_ID"].(num); ok && !a.seesContainer(int(id)) {
 			continue
 		}
 		kept := row{}
@@ -224,6 +224,11 @@ func (a *act) fileView(name string) (view, bool) {
 			}
 			return all
 		}}, true
+	case "V$CONTROLFILE_RECORD_SECTION":
+		return view{needsMount, "TYPE RECORD_SIZE RECORDS_TOTAL RECORDS_USED FIRST_INDEX LAST_INDEX LAST_RECID CON_ID", func(a *act) []row {
+			used := len(a.ctl.Files) + a.config.Dropped
+			return []row{{"TYPE": "DATAFILE", "RECORD_SIZE": num(520), "RECORDS_TOTAL": num(1024), "RECORDS_USED": num(used), "FIRST_INDEX": num(0), "LAST_INDEX": num(0), "LAST_RECID": num(used), "CON_ID": num(0)}}
+		}}, true
 	case "V$RECOVER_FILE":
 		return view{needsMount, "FILE# ONLINE ONLINE_STATUS ERROR CHANGE# TIME CON_ID", (*act).recoverRows}, true
 	}
@@ -253,11 +258,11 @@ func (a *act) datafileRows() (all []row) {
 }
 
 // shown is a data file or log as views name it.
-func (a *act) shown(path string) string {
-	if !a.config.ASM {
+func (i *Instance) shown(path string) string {
+	if !i.config.ASM {
 		return path
 	}
-	return "+DATA/" + a.ctl.Name + "/" + filepath.Base(path) + ".256.1"
+	return "+DATA/" + i.ctl.Name + "/" + filepath.Base(path) + ".256.1"
 }
 
 func (a *act) headerRows() (all []row) {
@@ -439,17 +444,25 @@ func (a *act) dictionaryView(name string) (view, bool) {
 	case "SESSION_PRIVS":
 		return view{needsOpen, "PRIVILEGE", func(a *act) (all []row) {
 			names := []string{"CREATE SESSION"}
-			if !a.session.limited {
-				names = []string{"ALTER DATABASE", "ALTER SYSTEM", "ALTER TABLESPACE", "CREATE ANY DIRECTORY", "CREATE SESSION", "DROP ANY DIRECTORY", "SELECT ANY DICTIONARY"}
+			for _, right := range Rights() {
+				if right != executeUTLFile && a.session.may(right) { // the view has system privileges only
+					names = append(names, right)
+				}
 			}
-			if a.session.admin {
+			switch {
+			case a.session.user == "SYSBACKUP":
+				names = append(names, "SYSBACKUP")
+			case a.session.admin:
 				names = append(names, "SYSDBA")
 			}
+			slices.Sort(names)
 			for _, n := range names {
 				all = append(all, row{"PRIVILEGE": n})
 			}
 			return all
 		}}, true
+	case "DBA_CONTAINER_DATA":
+		return view{needsOpen, "USERNAME DEFAULT_ATTR OWNER OBJECT_NAME ALL_CONTAINERS CONTAINER_NAME", (*act).containerDataRows}, a.since(12, 1)
 	case "ALL_DIRECTORIES", "DBA_DIRECTORIES":
 		return view{needsOpen, "OWNER DIRECTORY_NAME DIRECTORY_PATH", func(a *act) (all []row) {
 			for _, n := range slices.Sorted(maps.Keys(a.directories)) {
@@ -459,4 +472,26 @@ func (a *act) dictionaryView(name string) (view, bool) {
 		}}, true
 	}
 	return view{}, false
+}
+
+func (a *act) containerDataRows() (all []row) {
+	if !a.ctl.CDB {
+		return nil
+	}
+	attribute := func(user, container string) {
+		r := row{"USERNAME": user, "DEFAULT_ATTR": "Y", "ALL_CONTAINERS": "N", "CONTAINER_NAME": container}
+		if container == "ALL" {
+			r["ALL_CONTAINERS"], r["CONTAINER_NAME"] = "Y", nil
+		}
+		all = append(all, r)
+	}
+	for _, user := range []string{"SYS", "SYSBACKUP", "SYSTEM"} {
+		attribute(user, "ALL")
+	}
+	for _, user := range slices.Sorted(maps.Keys(a.config.Users)) {
+		for _, container := range a.config.Users[user].Containers {
+			attribute(user, container)
+		}
+	}
+	return all
 }
