@@ -25,6 +25,7 @@ const conformantSecret = "s3cr3t-of-the-suite"
 type conformant struct {
 	*lab
 	sources []*Source
+	aux     *oraclesim.Instance
 
 	mu     sync.Mutex
 	change int
@@ -35,7 +36,12 @@ func newConformant(t *testing.T, o Options) (*conformant, error) {
 		c.Users = map[string]oraclesim.User{"BACKUP": {Password: conformantSecret, Administrative: []string{"SYSBACKUP", "SYSDBA"}}}
 	})}
 	a.opt.ScratchDir = filepath.Join(a.dir, "scratch")
-	a.programs()
+	aux, err := oraclesim.Attach(oraclesim.Config{SID: "AUX", Dir: filepath.Join(a.dir, "auxiliary"), Now: a.clock.now, Seed: 11})
+	if err != nil {
+		return nil, err
+	}
+	a.programsOf(oraclesim.NewHost(a.sim, aux).Listen)
+	a.opt.Auxiliary, a.aux = "AUX", aux
 	a.login = oraclesim.Login{User: "BACKUP", Password: conformantSecret, Privilege: "SYSBACKUP"}
 	if o.Mode == ModeRemote {
 		a.login.Privilege = "SYSDBA" // SYSBACKUP may not drop the DIRECTORY objects that it creates
@@ -174,6 +180,21 @@ func (a *conformant) run(ctx context.Context, statement string) error {
 	defer db.Close()
 	_, err := db.ExecContext(ctx, statement)
 	return err
+}
+
+// Scratch is a folder of the machine, with an auxiliary instance. The empty lock in it stays.
+func (a *conformant) Scratch(context.Context) (string, func(ctx context.Context) error, error) {
+	dir := filepath.Join(a.dir, "rehearsals")
+	residue := func(context.Context) error {
+		if s := a.aux.State(); s != oraclesim.Down {
+			return fmt.Errorf("the auxiliary instance is %s", s)
+		}
+		if left := leftovers(a.t, dir); len(left) > 0 {
+			return fmt.Errorf("files are left: %v", left)
+		}
+		return nil
+	}
+	return dir, residue, os.MkdirAll(dir, 0o700)
 }
 
 // OpenForeign makes a DIRECTORY object of another job.

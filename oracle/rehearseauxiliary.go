@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -193,11 +194,17 @@ func (a *auxiliary) recovered(ctx context.Context, c *course) error {
 	} else {
 		err = a.recoverBySQLPlus(ctx, c, a.set, preamble, false)
 	}
+	// Redo does not go with a block, or the block is damaged [ERR].
+	if m := damagedFile.FindStringSubmatch(fmt.Sprint(err)); m != nil && said(err, 1578, 600, 10567) {
+		return c.damaged(m[1], "", err)
+	}
 	if err != nil {
 		return err
 	}
 	return a.contained(ctx, c) // a file that redo told of is in the control file since
 }
+
+var damagedFile = regexp.MustCompile(`file ?# ?(\d+)`)
 
 // blocks reads the recovered files. The database is not open yet, so each block must be whole: redo has repaired those that were half written while they were copied.
 func (a *auxiliary) blocks(ctx context.Context, c *course) error {

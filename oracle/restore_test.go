@@ -23,6 +23,13 @@ import (
 
 // TestMain makes the test binary the fake sqlplus when it is started by a link of that name with a socket in its environment.
 func TestMain(m *testing.M) {
+	if what := os.Getenv(mortalEnv); what != "" && os.Getenv(oraclesim.SocketVariable) == "" {
+		if err := mortalMain(what); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	socket := os.Getenv(oraclesim.SocketVariable)
 	if socket == "" {
 		os.Exit(m.Run())

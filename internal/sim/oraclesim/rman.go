@@ -21,15 +21,17 @@ type rman struct {
 	channels int
 	id       string // SET COMMAND ID
 	newNames map[int]string
+	newTemps map[int]string
 	allNames string
 	untilSCN uint64
 	untilAt  string
 	untilSeq [2]int // sequence, thread
 	logDir   string
+	onlyTag  string // FROM TAG
 }
 
 func (i *Instance) rman(ctx context.Context, c Call) Result {
-	m := &rman{console: console{Instance: i, program: "rman"}, newNames: map[int]string{}}
+	m := &rman{console: console{Instance: i, program: "rman"}, newNames: map[int]string{}, newTemps: map[int]string{}}
 	defer m.close()
 	m.out.WriteString("Recovery Manager: Release " + i.config.Version + " - Production\n\n")
 	if !strings.Contains(strings.ToLower(strings.Join(c.Args, " ")), "target") && !strings.Contains(strings.ToUpper(c.Input), "CONNECT TARGET") {
@@ -180,6 +182,8 @@ func (m *rman) command(ctx context.Context, text string) error {
 		return err
 	case r.take("SET"):
 		return m.set(r, text)
+	case r.take("HOST"):
+		return m.host(ctx, anyText(r))
 	case r.take("ALTER"), r.take("STARTUP"), r.take("SHUTDOWN"), r.take("CREATE"), r.take("SELECT"):
 		_, err := m.run(ctx, text)
 		return err
@@ -242,6 +246,14 @@ func (m *rman) set(r *reader, text string) error {
 		}
 		m.newNames[no] = anyText(r)
 		return nil
+	case r.take("NEWNAME FOR TEMPFILE"):
+		n, _ := r.number()
+		no, err := strconv.Atoi(n)
+		if err != nil || !r.take("TO") {
+			return syntax(text)
+		}
+		m.newTemps[no] = anyText(r)
+		return nil
 	case r.take("ARCHIVELOG DESTINATION TO"):
 		m.logDir = anyText(r)
 		return nil
@@ -303,6 +315,9 @@ func b2i(b bool) int { return int(b2u(b)) }
 // own runs a command that is RMAN's own.
 func (m *rman) own(a *act) error {
 	r := a.r
+	if done, err := m.restoring(a); done {
+		return err
+	}
 	switch {
 	case r.take("RESTORE"):
 		return m.restore(a)
@@ -319,6 +334,8 @@ func (m *rman) own(a *act) error {
 		return m.recover(a)
 	case r.take("SWITCH DATAFILE ALL"), r.take("SWITCH DATABASE TO COPY"):
 		return m.switchAll(a)
+	case r.take("VALIDATE BACKUPSET"):
+		return m.validateSets(a)
 	case r.take("VALIDATE DATABASE"), r.take("VALIDATE CHECK LOGICAL DATABASE"), r.take("BACKUP VALIDATE"):
 		return m.validate(a)
 	case r.take("CROSSCHECK"):
@@ -438,8 +455,12 @@ func (m *rman) catalog(a *act) error {
 		return nil
 	case a.r.take("DATAFILECOPY"), a.r.take("CONTROLFILECOPY"), a.r.take("ARCHIVELOG"), a.r.take("BACKUPPIECE"):
 		for {
-			if err := m.catalogue(anyText(a.r)); err != nil {
+			path := anyText(a.r)
+			if err := m.catalogue(path); err != nil {
 				return err
+			}
+			if a.r.take("TAG") {
+				m.tagged(path, anyText(a.r))
 			}
 			if !a.r.take(",") {
 				return nil

@@ -254,6 +254,13 @@ func (a *act) backupView(name string) (view, bool) {
 			}
 			return []row{{"PIECE#": num(1), "HANDLE": p.Handle, "BYTES": num(p.Bytes), "STATUS": p.Status, "TAG": p.Tag, "DELETED": yes(p.Status == "D"), "DEVICE_TYPE": "DISK"}}
 		})}, true
+	case "V$BACKUP_SET":
+		return view{needsMount, "RECID SET_STAMP SET_COUNT BACKUP_TYPE COMPLETION_TIME CON_ID", rows(func(p *piece) []row {
+			if p.Kind == "copy" {
+				return nil
+			}
+			return []row{{"BACKUP_TYPE": map[bool]string{true: "L", false: "D"}[p.Kind == "archivelog"]}}
+		})}, true
 	case "V$DATAFILE_COPY":
 		return view{needsMount, `RECID NAME TAG FILE# RESETLOGS_CHANGE# INCREMENTAL_LEVEL CHECKPOINT_CHANGE# ABSOLUTE_FUZZY_CHANGE# BLOCKS BLOCK_SIZE STATUS DELETED COMPLETION_TIME CON_ID`, rows(func(p *piece) []row {
 			if p.Kind != "copy" {
