@@ -275,6 +275,33 @@ func TestRMANDifferentialHasNewFiles(t *testing.T) {
 	assert.Equal(t, truth, got)
 }
 
+// A data file that nobody writes to is not in a differential at all, and comes from the full.
+func TestRMANDifferentialLeavesOutWhatRests(t *testing.T) {
+	t.Parallel()
+	l := rmanLab(t, Options{Files: 8}, func(c *oraclesim.Config) {
+		c.Tablespaces = []oraclesim.Tablespace{{Name: "USERS"}, {Name: "ARCHIVE", ReadOnly: true}, {Name: "AWAY", Offline: true}}
+	})
+	l.commit("one")
+	full := l.take(backup.Full)
+	l.commit("two")
+	diff := l.take(backup.Differential)
+	require.Equal(t, backup.Differential, diff.Items[0].Kind, diff.Items[0].Reason)
+	c := l.look(diff)
+	var in []int
+	for _, p := range c.Backup.RMAN.Pieces {
+		in = append(in, p.Files...)
+	}
+	for _, d := range c.DataFiles {
+		assert.Equal(t, d.TablespaceName != "ARCHIVE" && d.TablespaceName != "AWAY", slices.Contains(in, d.File), d.TablespaceName)
+	}
+	truth, err := l.sim.Contents()
+	require.NoError(t, err)
+	l.byRMAN(c.Backup.End, full, diff)
+	got, err := l.sim.Contents()
+	require.NoError(t, err)
+	assert.Equal(t, truth, got)
+}
+
 func TestRMANFailures(t *testing.T) {
 	t.Parallel()
 	fails := func(text, advice string) func(t *testing.T, l *lab) {

@@ -182,6 +182,9 @@ func (m *rmanCopier) judge(known *records) (SCN, error) {
 	for _, i := range r.ch.files {
 		d := &r.inv.DataFiles[i]
 		at := slices.IndexFunc(known.files, func(f fileRecord) bool { return f.file == d.File })
+		if n, ok := m.parentHas(d); at < 0 && ok && n == d.CheckpointSCN && !r.written(*d) {
+			continue // read-only or offline since: RMAN leaves out what has not changed at all [ERR 19648]
+		}
 		if at < 0 {
 			return 0, fmt.Errorf("RMAN reports success, and the server recorded no backup of data file %d, %s", d.File, d.Name)
 		}
@@ -209,12 +212,20 @@ func (m *rmanCopier) judge(known *records) (SCN, error) {
 	return from, nil
 }
 
-// parentOf is as of when the parent has a data file; one that it does not have must be there from its creation.
+// parentOf is as of when the parent has a data file; one that it does not have must be there from its creation. A differential applies to files whose checkpoint is not below the SCN that it begins at [ERR 19648].
 func (m *rmanCopier) parentOf(d *DataFile) SCN {
-	if n, ok := m.parent.Checkpoints[d.File]; ok {
+	if n, ok := m.parentHas(d); ok {
 		return n
 	}
 	return d.CreationSCN
+}
+
+func (m *rmanCopier) parentHas(d *DataFile) (checkpoint SCN, ok bool) {
+	if m.parent == nil {
+		return 0, false
+	}
+	checkpoint, ok = m.parent.Checkpoints[d.File]
+	return checkpoint, ok
 }
 
 // logs has RMAN back up exactly these logs, the control file, which must be younger than all else, and the SPFILE.

@@ -35,7 +35,7 @@ func TestKeysOfGuides(t *testing.T) {
 
 			have := map[string]bool{}
 			for _, key := range keys {
-				have[strings.NewReplacer(application+".", "", "_", "").Replace(key)] = true
+				have[strings.NewReplacer(application+".", "", "_", "", ".", "").Replace(key)] = true
 			}
 			for _, f := range reflect.VisibleFields(is.options) {
 				assert.True(t, have[strings.TrimPrefix(strings.ToLower(f.Name), "no")], "no key for Options.%s", f.Name)
