@@ -336,7 +336,7 @@ func (m *rman) recover(a *act) error {
 		return err
 	}
 	err = b.startRecovery(r, files)
-	for code(err) == 279 || code(err) == 1244 {
+	for code(err) == 279 || err != nil && strings.Contains(message(err), "ORA-01244") {
 		if code(err) == 279 {
 			err = m.feed()
 			continue
@@ -362,7 +362,7 @@ func (m *rman) recover(a *act) error {
 // unnamedFile makes a file that redo tells of, where SET NEWNAME says or where it was [BRU].
 func (m *rman) unnamedFile(said error) error {
 	f := m.ctl.Files[len(m.ctl.Files)-1]
-	_, was, _ := strings.Cut(said.Error(), ": '")
+	_, was, _ := strings.Cut(message(said), fmt.Sprintf("data file %d: '", f.No))
 	was, _, _ = strings.Cut(was, "'")
 	m.recovery = nil
 	f.Name = was
