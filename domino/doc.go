@@ -51,6 +51,16 @@
 //
 // A rehearsal restores into a directory below the data directory as new replicas, opens each database, and removes all of it.
 //
+// # Without the C API
+//
+// HookSource has Domino's own backup, of release 12 and later, do the work: Domino calls the program quiesce-hook for each file, package hook carries the call to the run that waits, and the file is read into the stage while Domino keeps the database in
+// backup mode. Domino takes a file for safe once it was told so, and gives up extents of its log then; that is noted on disk before it is told, extents lie in the stage by then, and Salvage makes a backup of what a dead run left
+// there. Domino tells neither the numbers of extents nor which a database needs, so they are counted, and the chain begins anew, with fulls and the reason, whenever the count at the target and the note on this machine differ. A restore waits for
+// Domino's restore task, which a person starts, and brings the files that it asks for. A copy whose change information did not come is a failed item. It was run against a model of the two tasks, internal/sim/dominosim/backuptask.
+//
+// OfflineSource copies the files of a server that is stopped, or a snapshot of one. It refuses a directory of which a process has databases open, as far as that can be seen, and fails when one changes during the copy. There is no log to roll
+// forward. Of a snapshot it says that the databases are as after a power cut.
+//
 // # What is guaranteed
 //
 // BackupEnd or abort is called on every way out, on a context of its own. No extent is given up before it is in a durable manifest. The partial one never is. Extents that are offered again are not stored twice, but Domino is told. A gap

@@ -46,17 +46,25 @@ func (s *Source) look(ctx, calls context.Context, t *thread) (*inventory, error)
 	if err != nil {
 		return nil, fmt.Errorf("ask for the data directory: %w", err)
 	}
+	return s.lookIn(ctx, data, func(_ *ini, key string) (string, error) {
+		value, _, err := t.Environment(calls, key)
+		return value, err
+	})
+}
+
+// lookIn is look where the data directory is known. value is of notes.ini, which may be nil.
+func (s *Source) lookIn(ctx context.Context, data string, value func(n *ini, key string) (string, error)) (*inventory, error) {
 	v := &inventory{data: filepath.Clean(data)}
 	if err := s.configuration(v); err != nil {
 		return nil, err
 	}
 	w := &walk{s: s, v: v, seen: map[string]bool{}, apart: map[string]bool{}}
 	for _, key := range []string{"TRANSLOG_Path", "DAOSBasePath", "NIFBasePath"} {
-		value, ok, err := t.Environment(calls, key)
+		value, err := value(v.ini, key)
 		if err != nil {
 			return nil, fmt.Errorf("ask for %s: %w", key, err)
 		}
-		if !ok || value == "" {
+		if value == "" {
 			continue
 		}
 		dir := fromSlash(value)

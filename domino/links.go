@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// maxLink is more than any link file has [ADM Creating, updating, and deleting directory and database links].
-const maxLink = 64 << 10
+// maxLink is more than a link file has, and less than a database [ADM Creating, updating, and deleting directory and database links].
+const maxLink = 8 << 10
 
 // linkTarget reads a directory or database link: a text file whose first line is a full path; users who may follow it stand in the lines after. ok is false for what is no link.
 func linkTarget(path string, size int64) (target string, ok bool, err error) {

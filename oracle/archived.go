@@ -31,6 +31,8 @@ type ArchivedLog struct {
 
 	// copies are all places at which the server knows the log.
 	copies []logCopy
+	// set is the backup set that RMAN put it into.
+	set setKey
 }
 
 // logCopy is one row of V$ARCHIVED_LOG: a log at one destination.
@@ -171,6 +173,12 @@ func (r *run) switchLogs(ctx context.Context, from, upTo SCN) (logs []ArchivedLo
 func (r *run) locateLogs(ctx context.Context, logs []ArchivedLog) error {
 	for i := range logs {
 		l := &logs[i]
+		if r.rman != nil {
+			// RMAN finds one by itself, in ASM too.
+			at := slices.IndexFunc(l.copies, func(c logCopy) bool { return c.usable && !c.standby })
+			l.Name = l.copies[at].name
+			continue
+		}
 		var errs []error
 		for _, c := range l.copies {
 			if !c.usable || c.standby {

@@ -15,8 +15,8 @@ import (
 	"github.com/quiesce-go/quiesce/backup"
 )
 
-// Backup implements backup.Source: a full with data files, or the archived logs since the last link, and with each the control file and all else that inventory.json lists. A log
-// becomes a full when it would continue nothing; the item says why.
+// Backup implements backup.Source: a full with data files, in ModeRMAN a differential with what changed in them, or the archived logs since the last link, and with each the control
+// file and all else that inventory.json lists. A log becomes a full when it would continue nothing; the item says why.
 func (s *Source) Backup(ctx context.Context, req backup.Request, st *backup.Stage) (backup.Result, error) {
 	r := &run{s: s, req: req, st: st, files: s.files(req.Job)}
 	out, err := r.all(ctx)
@@ -39,6 +39,8 @@ type run struct {
 	files files
 	inv   *Inventory
 	ch    choice
+	// rman makes the backup in ModeRMAN; nil in others.
+	rman *rmanCopier
 	// present are the data files as they were at the last look, with those that came to be since the survey.
 	present []DataFile
 
@@ -73,17 +75,25 @@ func (r *run) all(ctx context.Context) (backup.Result, error) {
 	if err != nil {
 		return backup.Result{}, r.s.fail(ctx, "look at", "", err)
 	}
-	if r.ch, err = decide(r.req.Kind, r.inv, r.req.Anchors[itemName], r.s.filter); err != nil {
+	if r.ch, err = r.s.decide(r.req.Kind, r.inv, r.req.Anchors[itemName]); err != nil {
 		return backup.Result{}, err
 	}
 	if err := r.s.archives(r.inv); err != nil {
 		return backup.Result{}, err
+	}
+	if r.s.opt.Mode == ModeRMAN {
+		if r.rman, err = r.newRMAN(ctx); err != nil {
+			return backup.Result{}, err
+		}
 	}
 	for _, text := range r.ch.warns {
 		r.warn("%s", text)
 	}
 	it, err := r.item(ctx)
 	if err != nil {
+		if r.rman != nil {
+			r.rman.abandon(ctx)
+		}
 		return backup.Result{}, err
 	}
 	r.st.ItemDone()
@@ -91,21 +101,66 @@ func (r *run) all(ctx context.Context) (backup.Result, error) {
 	if it.Kind == backup.Log && r.s.opt.PurgeArchived {
 		out.Pending = &purge{s: r.s, job: r.req.Job, inv: r.inv, log: r.req.Log}
 	}
+	if r.rman != nil {
+		out.Pending = &rmanPending{m: r.rman, then: out.Pending}
+	}
 	return out, nil
 }
 
 // item takes what was decided, and a full when the logs turn out to have a gap.
 func (r *run) item(ctx context.Context) (backup.Item, error) {
-	if r.ch.kind == backup.Log {
+	switch r.ch.kind {
+	case backup.Log:
 		it, err := r.log(ctx)
 		var g *gap
 		if !errors.As(err, &g) || g.waiting {
 			return it, err
 		}
-		r.ch.kind, r.ch.reason, r.ch.last = backup.Full, g.what, nil
-		r.req.Log.Info("another backup is taken", "kind", backup.Full, "why", g.what)
+		r.ch.last = nil
+		if err := r.instead(ctx, g.what); err != nil {
+			return it, err
+		}
+	case backup.Differential:
+		it, err := r.differential(ctx)
+		var u *unfit
+		if !errors.As(err, &u) {
+			return it, err
+		}
+		if err := r.instead(ctx, u.why); err != nil {
+			return it, err
+		}
+	}
+	if r.rman != nil {
+		return r.full(ctx, r.rman)
 	}
 	return r.full(ctx, hotCopier{})
+}
+
+// instead takes a full, and says why.
+func (r *run) instead(ctx context.Context, why string) error {
+	r.ch.kind, r.ch.reason = backup.Full, why
+	r.req.Log.Info("another backup is taken", "kind", backup.Full, "why", why)
+	if r.rman == nil {
+		return nil
+	}
+	return r.rman.again(ctx)
+}
+
+// differential takes what changed in the data files since the last full, and the logs that make it consistent.
+func (r *run) differential(ctx context.Context) (backup.Item, error) {
+	var known *records
+	err := r.s.with(ctx, func(c *session) (err error) {
+		known, err = c.records(ctx)
+		return err
+	})
+	if err != nil {
+		return backup.Item{}, r.s.fail(ctx, "look at the backups that are known of", "", err)
+	}
+	if why := known.applies(r.ch.base.Tag, r.inv.ResetlogsSCN, r.ch.base.Checkpoints); why != "" {
+		return backup.Item{}, &unfit{why}
+	}
+	r.rman.parent = r.ch.base
+	return r.full(ctx, r.rman)
 }
 
 // log takes the archived logs since the last link.
@@ -186,7 +241,10 @@ func (r *run) full(ctx context.Context, by copier) (backup.Item, error) {
 	if err := r.copyLogs(ctx, logs); err != nil {
 		return backup.Item{}, err
 	}
-	it := backup.Item{Name: itemName, Kind: backup.Full, Reason: r.ch.reason, End: done.end.Position(), Window: backup.Window{From: done.at, To: done.at}}
+	it := backup.Item{Name: itemName, Kind: r.ch.kind, Reason: r.ch.reason, End: done.end.Position(), Window: backup.Window{From: done.at, To: done.at}}
+	if it.Kind == backup.Differential {
+		it.Parent = r.ch.full
+	}
 	next := goesOn{done.end, done.at}
 	if r.ch.last != nil {
 		next = r.ch.from.goesOn
@@ -197,19 +255,25 @@ func (r *run) full(ctx context.Context, by copier) (backup.Item, error) {
 // finish adds what goes with every backup, and completes the item.
 func (r *run) finish(ctx context.Context, it backup.Item, done span, logs []ArchivedLog, next goesOn) (backup.Item, error) {
 	r.inv.Backup = Contents{Kind: string(it.Kind), From: done.from, End: done.end, At: done.at, Logs: logs, Files: map[string]string{}}
+	if r.rman != nil {
+		r.inv.Backup.RMAN = r.rman.made
+	}
 	if err := r.surroundings(ctx); err != nil {
 		return it, err
 	}
-	note, err := json.Marshal(checkpoint{
-		DBID: r.inv.DBID, ResetlogsSCN: r.inv.ResetlogsSCN, ResetlogsID: r.inv.ResetlogsID, goesOn: next, End: done.end, EndAt: done.at, Threads: lastSequences(logs),
-	})
+	point := checkpoint{DBID: r.inv.DBID, ResetlogsSCN: r.inv.ResetlogsSCN, ResetlogsID: r.inv.ResetlogsID, goesOn: next, End: done.end, EndAt: done.at, Threads: lastSequences(logs)}
+	if r.rman != nil && it.Kind == backup.Full {
+		point.RMAN = r.rman.base
+	}
+	note, err := json.Marshal(point)
 	if err != nil {
 		return it, err
 	}
 	it.Stream, it.Checkpoint = streamOf(r.inv.DBID, r.inv.ResetlogsSCN), note
 	for _, d := range r.inv.DataFiles {
 		name := r.inv.objectName(d.Container, d.TablespaceName)
-		if !slices.Contains(it.Objects, name) && (d.Artifact != "" || it.Kind == backup.Log) {
+		// What RMAN took is restored whole.
+		if r.rman == nil && !slices.Contains(it.Objects, name) && (d.Artifact != "" || it.Kind == backup.Log) {
 			it.Objects = append(it.Objects, name)
 		}
 	}

@@ -26,19 +26,24 @@ func (s *Source) Check(ctx context.Context, dir backup.StageDir) []backup.Findin
 		return []backup.Finding{finding("server describes its database", s.fail(ctx, "look at", "", err))}
 	}
 	out := []backup.Finding{{What: fmt.Sprintf("server is reachable: %s on %s, version %s, DBID %d, incarnation %d", inv.Name, inv.Host, inv.Version, inv.DBID, inv.ResetlogsSCN)}}
-	ch, err := decide(backup.Full, inv, backup.Anchor{}, s.filter)
+	ch, err := s.decide(backup.Full, inv, backup.Anchor{})
 	if err == nil {
 		err = s.archives(inv)
 	}
 	if err != nil {
 		return append(out, finding("database can be backed up while it is open", err))
 	}
-	out = append(out, s.told(inv, ch), c.checkMode(ctx))
+	out = append(out, s.told(inv, ch))
 	out = append(out, c.checkRights(ctx, inv)...)
 	out = append(out, s.checkState())
 	const job = "check"
 	f := s.files(job)
-	out = append(out, s.checkData(ctx, f, inv, ch), s.checkLogs(ctx, c, f, inv), s.checkScratch(ctx, c, f, inv, dir))
+	if s.opt.Mode == ModeRMAN {
+		out = append(out, s.checkRMAN(ctx, c, inv)...)
+	} else {
+		out = append(out, c.checkMode(ctx), s.checkData(ctx, f, inv, ch), s.checkLogs(ctx, c, f, inv))
+	}
+	out = append(out, s.checkScratch(ctx, c, f, inv, dir))
 	if err := f.close(ctx); err != nil {
 		out = append(out, backup.Finding{What: staying(err)})
 	}
@@ -216,7 +221,7 @@ func (s *Source) Estimate(ctx context.Context, req backup.Request) (int64, error
 		if err != nil {
 			return err
 		}
-		ch, err := decide(req.Kind, inv, req.Anchors[itemName], s.filter)
+		ch, err := s.decide(req.Kind, inv, req.Anchors[itemName])
 		if err != nil {
 			return nil //nolint:nilerr // Backup refuses it in its own words
 		}
@@ -225,7 +230,7 @@ func (s *Source) Estimate(ctx context.Context, req backup.Request) (int64, error
 				bytes += l.Bytes
 			}
 		}
-		if ch.kind == backup.Full {
+		if ch.kind != backup.Log {
 			for _, i := range ch.files {
 				bytes += inv.DataFiles[i].Bytes + inv.DataFiles[i].Block1Offset
 			}

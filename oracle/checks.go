@@ -16,6 +16,13 @@ func wrong(format string, args ...any) error {
 
 // checkOf is how an artifact is checked against what is recorded of it; nil when its content may be anything.
 func (inv *Inventory) checkOf(name string) func(ctx context.Context, in io.Reader) error {
+	if m := inv.Backup.RMAN; m != nil {
+		for _, p := range m.Pieces {
+			if p.Artifact == name && !p.Copy {
+				return func(_ context.Context, in io.Reader) error { return checkLength(in, p.Bytes) }
+			}
+		}
+	}
 	for i := range inv.DataFiles {
 		if d := &inv.DataFiles[i]; d.Artifact == name {
 			return func(ctx context.Context, in io.Reader) error {
@@ -29,7 +36,7 @@ func (inv *Inventory) checkOf(name string) func(ctx context.Context, in io.Reade
 			return func(ctx context.Context, in io.Reader) error { return inv.checkLog(ctx, in, l) }
 		}
 	}
-	if name == inv.Backup.Files[fileControl] {
+	if name == inv.Backup.Files[fileControl] || inv.Backup.RMAN.controlCopy(name) {
 		return inv.checkControl
 	}
 	return nil
@@ -77,6 +84,15 @@ func (inv *Inventory) checkLog(ctx context.Context, in io.Reader, l ArchivedLog)
 		return wrong("it holds SCN %d to %d, and V$ARCHIVED_LOG says %d to %d", have.FirstSCN, have.NextSCN, l.FirstSCN, l.NextSCN)
 	}
 	return nil
+}
+
+// checkLength reads a backup piece to its end. What is inside is Oracle's own.
+func checkLength(in io.Reader, want int64) error {
+	n, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{in}, make([]byte, readBuffer))
+	if err == nil && n != want {
+		err = wrong("it has %d bytes, not %d", n, want)
+	}
+	return err
 }
 
 // checkControl does so with a control file.

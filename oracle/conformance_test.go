@@ -2,6 +2,7 @@ package oracle
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -24,6 +25,7 @@ const conformantSecret = "s3cr3t-of-the-suite"
 type conformant struct {
 	*lab
 	sources []*Source
+	aux     *oraclesim.Instance
 
 	mu     sync.Mutex
 	change int
@@ -34,7 +36,12 @@ func newConformant(t *testing.T, o Options) (*conformant, error) {
 		c.Users = map[string]oraclesim.User{"BACKUP": {Password: conformantSecret, Administrative: []string{"SYSBACKUP", "SYSDBA"}}}
 	})}
 	a.opt.ScratchDir = filepath.Join(a.dir, "scratch")
-	a.programs()
+	aux, err := oraclesim.Attach(oraclesim.Config{SID: "AUX", Dir: filepath.Join(a.dir, "auxiliary"), Now: a.clock.now, Seed: 11})
+	if err != nil {
+		return nil, err
+	}
+	a.programsOf(oraclesim.NewHost(a.sim, aux).Listen)
+	a.opt.Auxiliary, a.aux = "AUX", aux
 	a.login = oraclesim.Login{User: "BACKUP", Password: conformantSecret, Privilege: "SYSBACKUP"}
 	if o.Mode == ModeRemote {
 		a.login.Privilege = "SYSDBA" // SYSBACKUP may not drop the DIRECTORY objects that it creates
@@ -58,6 +65,9 @@ func (e executing) Restore(ctx context.Context, r backup.RestoreRequest, set *ba
 		r.Options = map[string]string{}
 	}
 	r.Options["execute"], r.Options["open"] = "sqlplus", "resetlogs"
+	if e.opt.Mode == ModeRMAN {
+		r.Options["execute"] = "rman"
+	}
 	return e.Source.Restore(ctx, r, set)
 }
 
@@ -109,9 +119,39 @@ func (a *conformant) Quiesced(ctx context.Context) error {
 	if len(left) > 0 {
 		return fmt.Errorf("files are left in the scratch folder: %v", left)
 	}
+	if err := a.onlyBases(ctx); err != nil {
+		return err
+	}
 	return a.directories(ctx, func(name string) bool {
 		return strings.HasPrefix(name, defaultPrefix) && !strings.HasSuffix(name, "FOREIGN")
 	}, 0)
+}
+
+// onlyBases looks that the server knows nothing of what RMAN made for us but data files at level 0.
+func (a *conformant) onlyBases(ctx context.Context) error {
+	all, err := a.recorded(ctx)
+	if err != nil {
+		return err
+	}
+	for _, p := range all.pieces {
+		if what := all.piece(p); p.status == available && strings.HasPrefix(p.tag, defaultPrefix+"_") && what.Kind != pieceData {
+			return fmt.Errorf("the server still knows the %s piece %s", what.Kind, p.handle)
+		}
+	}
+	return nil
+}
+
+func (a *conformant) recorded(ctx context.Context) (all *records, err error) {
+	src, err := FromDB(a.sim.OpenDB(oraclesim.Login{}), &a.opt)
+	if err != nil {
+		return nil, err
+	}
+	defer src.Close()
+	err = src.with(ctx, func(c *session) error {
+		all, err = c.records(ctx)
+		return err
+	})
+	return all, err
 }
 
 // directories counts DIRECTORY objects.
@@ -142,14 +182,57 @@ func (a *conformant) run(ctx context.Context, statement string) error {
 	return err
 }
 
+// Scratch is a folder of the machine, with an auxiliary instance. The empty lock in it stays.
+func (a *conformant) Scratch(context.Context) (string, func(ctx context.Context) error, error) {
+	dir := filepath.Join(a.dir, "rehearsals")
+	residue := func(context.Context) error {
+		if s := a.aux.State(); s != oraclesim.Down {
+			return fmt.Errorf("the auxiliary instance is %s", s)
+		}
+		if left := leftovers(a.t, dir); len(left) > 0 {
+			return fmt.Errorf("files are left: %v", left)
+		}
+		return nil
+	}
+	return dir, residue, os.MkdirAll(dir, 0o700)
+}
+
 // OpenForeign makes a DIRECTORY object of another job.
 func (a *conformant) OpenForeign(ctx context.Context) (alive, end func(ctx context.Context) error, err error) {
 	const name = defaultPrefix + "_00000000_FOREIGN"
+	if a.opt.Mode == ModeRMAN {
+		return a.foreignPiece()
+	}
 	alive = func(ctx context.Context) error {
 		return a.directories(ctx, func(n string) bool { return n == name }, 1)
 	}
 	end = func(ctx context.Context) error { return a.run(ctx, `DROP DIRECTORY "`+name+`"`) }
 	return alive, end, a.run(ctx, `CREATE OR REPLACE DIRECTORY "`+name+`" AS `+quoteText(a.dir))
+}
+
+// foreignPiece is a backup by RMAN with another tag of ours, as another job has it.
+func (a *conformant) foreignPiece() (alive, end func(ctx context.Context) error, err error) {
+	path, tag := filepath.Join(a.dir, "foreign.bkp"), rmanTag("another job", "1")
+	do := func(commands string) error {
+		if res := a.rman(commands); res.Exit != 0 {
+			return errors.New(res.Output)
+		}
+		return nil
+	}
+	alive = func(ctx context.Context) error {
+		if _, err := os.Stat(path); err != nil {
+			return err
+		}
+		all, err := a.recorded(ctx)
+		if err == nil && len(all.tagged(tag).pieces) != 1 {
+			err = errors.New("the server does not know the backup of another job any more")
+		}
+		return err
+	}
+	end = func(context.Context) error {
+		return errors.Join(do("CHANGE BACKUPPIECE '"+path+"' UNCATALOG;"), os.Remove(path))
+	}
+	return alive, end, do("BACKUP FORMAT '" + path + "' TAG '" + tag + "' DATAFILE 2;")
 }
 
 func (a *conformant) Positions(context.Context) (map[string]backup.Position, error) {
@@ -196,7 +279,7 @@ func (a *conformant) Close() error {
 
 func TestConformance(t *testing.T) {
 	t.Parallel()
-	for name, o := range map[string]Options{"local": {}, "remote": {Mode: ModeRemote, ChunkSize: 64 << 10}} {
+	for name, o := range map[string]Options{"local": {}, "remote": {Mode: ModeRemote, ChunkSize: 64 << 10}, "rman": {Mode: ModeRMAN}, "copies": {Mode: ModeRMAN, RMANFormat: RMANCopy}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			backuptest.TestSource(t, func() (backuptest.Application, error) { return newConformant(t, o) })

@@ -45,6 +45,8 @@ type course struct {
 	next names
 	// parts are the names of tablespaces, when they alone are restored; see repair.
 	parts []string
+	// rman is how RMAN restores what it made; nil without that.
+	rman *rmanCourse
 	// partial is the RECOVER of such a restore.
 	partial string
 }
@@ -124,10 +126,20 @@ func (s *Source) plan(ctx context.Context, r backup.RestoreRequest, set *backup.
 	if err := c.choose(); err != nil {
 		return nil, s.fail(ctx, "restore", "", err)
 	}
+	place := c.place
+	if onlyRMAN(c.steps) {
+		place = c.placeRMAN
+		if len(parts) > 0 {
+			return nil, s.refuse("restore the whole database to another place (option to) and move the tablespace from there with Data Pump or as a transportable one", "what RMAN made is restored whole")
+		}
+	}
+	if err := c.executable(); err != nil {
+		return nil, s.fail(ctx, "restore", "", err)
+	}
 	if len(parts) > 0 {
 		return c, nil
 	}
-	for _, do := range []func() error{c.target, c.place} {
+	for _, do := range []func() error{c.target, place} {
 		if err := do(); err != nil {
 			return nil, s.fail(ctx, "restore", "", err)
 		}
@@ -234,22 +246,54 @@ func (c *course) place() error {
 	for _, t := range inv.TempFiles {
 		c.rename(0, t.Name, c.moved(t.Name, t.File))
 	}
+	if err := c.placeControls(inv); err != nil {
+		return err
+	}
+	if err := c.add(c.control, inv.Backup.Files[fileControl], c.controls...); err != nil {
+		return err
+	}
+	if err := c.placeConfig(inv); err != nil {
+		return err
+	}
+	slices.SortFunc(c.put, func(a, b placing) int { return cmp.Compare(a.to[0], b.to[0]) })
+	return c.placeLogs()
+}
+
+// executable refuses an executor that cannot read the backups.
+func (c *course) executable() error {
+	switch only := onlyRMAN(c.steps); {
+	case only && c.opt.execute != byNobody && c.opt.execute != byRMAN:
+		return fmt.Errorf("%w: execute=%s: RMAN made some of these backups, and only it can read them: want rman or none", backup.ErrOption, c.opt.execute)
+	case !only && c.opt.execute == byRMAN:
+		return fmt.Errorf("%w: execute=rman is for backups of mode rman: want sqlplus, sql or none", backup.ErrOption)
+	}
+	return nil
+}
+
+// placeControls says where the control files go, and the folder of the restore beside the first.
+func (c *course) placeControls(inv *Inventory) error {
 	for i, name := range inv.ControlFiles {
 		c.controls = append(c.controls, c.moved(name, i+1))
 	}
 	if len(c.controls) == 0 {
 		return fmt.Errorf("%w: the inventory names no control file", backup.ErrCorrupt)
 	}
-	if c.work = c.opt.work; c.work == "" {
-		dir, _, err := splitServer(c.controls[0])
-		if err != nil {
-			return err
-		}
-		c.work = joinServer(dir, "restore")
+	if c.work = c.opt.work; c.work != "" {
+		return nil
 	}
-	if err := c.add(c.control, inv.Backup.Files[fileControl], c.controls...); err != nil {
+	dir, _, err := splitServer(c.controls[0])
+	if err != nil {
 		return err
 	}
+	if strings.HasPrefix(dir, "+") {
+		return fmt.Errorf("%w: the control files go to ASM (%s), where nothing else can be put: say in which folder logs, parameters and script are to be (option work)", backup.ErrOption, c.controls[0])
+	}
+	c.work = joinServer(dir, "restore")
+	return nil
+}
+
+// placeConfig puts beside it what people, and the instance, want.
+func (c *course) placeConfig(inv *Inventory) error {
 	c.parameters = joinServer(c.work, "init.ora")
 	c.pfile = pfile(c.adjusted())
 	for what, name := range map[string]string{fileTrace: "control.sql", fileTemps: "tempfiles.sql", filePasswords: passwordName, fileServerPfile: "server-pfile.ora"} {
@@ -259,8 +303,7 @@ func (c *course) place() error {
 			}
 		}
 	}
-	slices.SortFunc(c.put, func(a, b placing) int { return cmp.Compare(a.to[0], b.to[0]) })
-	return c.placeLogs()
+	return nil
 }
 
 // moved is where a file of the database goes.
@@ -387,10 +430,14 @@ func (c *course) recoveryArea() string { return joinServer(c.opt.to, "recovery")
 
 // folders are those that the server needs besides those of files.
 func (c *course) folders() []string {
-	if c.opt.to == "" {
-		return nil
+	var out []string
+	if c.opt.to != "" {
+		out = append(out, c.opt.to, c.archives(), c.recoveryArea())
 	}
-	return []string{c.opt.to, c.archives(), c.recoveryArea()}
+	if c.rman != nil {
+		out = append(out, joinServer(c.work, "arch")) // RMAN makes no folders
+	}
+	return out
 }
 
 // log is the saved log of a thread that holds a change.

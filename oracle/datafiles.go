@@ -164,6 +164,9 @@ func (r *run) copyData(ctx context.Context, d *DataFile) error {
 
 // copyLogs copies archived logs.
 func (r *run) copyLogs(ctx context.Context, logs []ArchivedLog) error {
+	if r.rman != nil {
+		return r.rman.logs(ctx, logs)
+	}
 	return r.parallel(ctx, len(logs), func(ctx context.Context, n int) error {
 		l := logs[n]
 		return r.s.fail(ctx, "copy archived log", l.Name, r.copyLog(ctx, l))

@@ -28,6 +28,8 @@ type checkpoint struct {
 	EndAt time.Time `json:"end_at"`
 	// Threads are the last sequences, by thread, for people.
 	Threads map[int]uint64 `json:"threads"`
+	// RMAN is of a full that RMAN took.
+	RMAN *rmanBase `json:"rman,omitempty"`
 }
 
 // goesOn is where the next log link begins, and when that was: the end of the log links before it, or of the first full. A later full does not move it, so that the logs go on over fulls and the times
@@ -58,6 +60,9 @@ type choice struct {
 	from checkpoint
 	// files are the indexes in Inventory.DataFiles of those to copy in a full.
 	files []int
+	// full is the last full at the target, and base what RMAN made of it; nil when another mode took it, or it is of another incarnation.
+	full  backup.ID
+	base  *rmanBase
 	warns []string
 }
 
@@ -76,7 +81,38 @@ func refuse(advice, format string, args ...any) error {
 	return &refusal{why: fmt.Sprintf(format, args...), advice: advice}
 }
 
-// decide says what a run takes of a database. It looks at nothing but its arguments.
+// decide says what a run takes of a database.
+func (s *Source) decide(kind backup.Kind, inv *Inventory, a backup.Anchor) (choice, error) {
+	ch, err := decide(kind, inv, a, s.filter)
+	if err != nil {
+		return choice{}, err
+	}
+	if s.reads() {
+		return ch, notInASM(inv, ch.files)
+	}
+	if a.Full != nil && ch.last != nil {
+		from, err := checkpointOf(a.Full.Item)
+		if err == nil && from.DBID == inv.DBID && from.ResetlogsSCN == inv.ResetlogsSCN {
+			ch.full, ch.base = a.Full.ID, from.RMAN
+		}
+	}
+	if ch.kind == backup.Differential && ch.base == nil {
+		ch.kind, ch.reason = backup.Full, "the last full at the target was not taken by RMAN, at level 0"
+	}
+	return ch, nil
+}
+
+// notInASM refuses files that only RMAN can read.
+func notInASM(inv *Inventory, files []int) error {
+	for _, i := range files {
+		if d := inv.DataFiles[i]; strings.HasPrefix(d.Name, "+") {
+			return refuse("ASM has no files that a program can open: use mode rman", "data file %d is in ASM: %s", d.File, d.Name)
+		}
+	}
+	return nil
+}
+
+// decide looks at nothing but its arguments.
 func decide(kind backup.Kind, inv *Inventory, a backup.Anchor, f filter) (choice, error) {
 	for _, forbids := range []func(*Inventory) error{allowed, seesAll} {
 		if err := forbids(inv); err != nil {
@@ -140,10 +176,7 @@ func selected(inv *Inventory, f filter) ([]int, error) {
 		if !needed(inv, d.TablespaceName) && !f.takes(d.TablespaceName) {
 			continue
 		}
-		switch {
-		case strings.HasPrefix(d.Name, "+"):
-			return nil, refuse("ASM has no files that a program can open: use mode rman", "data file %d is in ASM: %s", d.File, d.Name)
-		case d.Bytes == 0:
+		if d.Bytes == 0 {
 			return nil, refuse("look at V$RECOVER_FILE and the alert log: bring it back, or exclude its tablespace", "the server cannot read data file %d, %s, of tablespace %s", d.File, d.Name, d.TablespaceName)
 		}
 		out = append(out, i)
@@ -203,7 +236,7 @@ func unlinked(inv *Inventory, a backup.Anchor, err error, from checkpoint) strin
 func remarks(inv *Inventory, ch choice) []string {
 	var out []string
 	say := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
-	if n := len(inv.DataFiles) - len(ch.files); n > 0 && ch.kind == backup.Full {
+	if n := len(inv.DataFiles) - len(ch.files); n > 0 && ch.kind != backup.Log {
 		var left []string
 		for i, d := range inv.DataFiles {
 			if !slices.Contains(ch.files, i) && !slices.Contains(left, d.TablespaceName) {

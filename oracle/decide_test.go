@@ -55,7 +55,7 @@ func TestDatabasesThatAreRefusedByName(t *testing.T) {
 			t.Parallel()
 			inv := ordinary()
 			c.change(inv)
-			_, err := decide(backup.Full, inv, backup.Anchor{}, c.filter)
+			_, err := (&Source{filter: c.filter, opt: Options{}.withDefaults()}).decide(backup.Full, inv, backup.Anchor{})
 			require.ErrorIs(t, err, backup.ErrRefused)
 			assert.ErrorContains(t, err, c.say)
 			assert.Contains(t, backup.Hint(err), c.hint)

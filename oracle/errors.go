@@ -181,6 +181,10 @@ func (w *worded) Unwrap() error { return w.err }
 
 // advice says what an operator can do about err, or nothing.
 func advice(err error) string {
+	var re *rmanError
+	if errors.As(err, &re) && re.advice() != "" {
+		return re.advice()
+	}
 	for _, n := range codes(err) {
 		if text := adviceFor(n); text != "" {
 			return text

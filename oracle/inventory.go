@@ -67,7 +67,7 @@ type Inventory struct {
 
 // Contents is what one backup holds.
 type Contents struct {
-	// Kind is full or log.
+	// Kind is full, differential or log.
 	Kind string `json:"kind"`
 	// From is where the redo of this backup begins, and End where the backup does: a full must be recovered to End at least, a log covers From to End.
 	From SCN `json:"from"`
@@ -80,6 +80,8 @@ type Contents struct {
 	Files map[string]string `json:"files"`
 	// Doubts are what is not right with copies that were kept all the same, by artifact.
 	Doubts map[string]string `json:"doubts,omitempty"`
+	// RMAN is what RMAN made; nil in other modes.
+	RMAN *RMANContents `json:"rman,omitempty"`
 }
 
 // Container is a pluggable database.

@@ -68,21 +68,23 @@ func newLab(t testing.TB, o *Options, change func(c *oraclesim.Config)) *lab {
 		l.opt.ScratchDir = filepath.Join(dir, "scratch")
 		require.NoError(t, os.MkdirAll(l.opt.ScratchDir, 0o700))
 	}
-	c := oraclesim.Config{SID: "ORCL", Dir: filepath.Join(dir, "server"), Now: l.clock.now, Seed: 7, LogBlocks: 64, Hook: func(_ context.Context, s oraclesim.Statement, m oraclesim.Moment) error {
-		l.mu.Lock()
-		hook := l.hook
-		l.mu.Unlock()
-		if hook == nil {
-			return nil
-		}
-		return hook(s, m)
-	}}
+	c := oraclesim.Config{SID: "ORCL", Dir: filepath.Join(dir, "server"), Now: l.clock.now, Seed: 7, LogBlocks: 64, Hook: l.hooking}
 	if change != nil {
 		change(&c)
 	}
 	l.sim, err = oraclesim.Create(c)
 	require.NoError(t, err)
 	return l
+}
+
+func (l *lab) hooking(_ context.Context, s oraclesim.Statement, m oraclesim.Moment) error {
+	l.mu.Lock()
+	hook := l.hook
+	l.mu.Unlock()
+	if hook == nil {
+		return nil
+	}
+	return hook(s, m)
 }
 
 // hooked runs at each statement of the server from now on.

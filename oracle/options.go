@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -17,6 +18,18 @@ const (
 	ModeLocal Mode = "local"
 	// ModeRemote reads them over the database connection, so that nothing of ours has to run on the server's machine.
 	ModeRemote Mode = "remote"
+	// ModeRMAN has RMAN, the program, back the database up, files in ASM too: this process runs on the server's machine, where the pieces are made.
+	ModeRMAN Mode = "rman"
+)
+
+// RMANFormat is what the data files of a full become in ModeRMAN.
+type RMANFormat string
+
+const (
+	// RMANBackupSet has RMAN make backup pieces, which leave out blocks that were never used.
+	RMANBackupSet RMANFormat = formatSet
+	// RMANCopy has it make image copies, which are checked block by block as data files are.
+	RMANCopy RMANFormat = formatCopy
 )
 
 // Options adjusts a Source. StateDir is required; ScratchDir is too in ModeRemote.
@@ -29,7 +42,7 @@ type Options struct {
 	// must survive the process and a restart of the machine, and move with the job when that moves to another machine. It is created when it is not there.
 	StateDir string
 	// ScratchDir is a folder of the server's machine into which the server writes copies of its control file and parameters, each replaced by the next run, and out of which this process reads
-	// them. In ModeLocal it is the job's stage unless it is set here.
+	// them. In ModeLocal it is the job's stage unless it is set here. So in ModeRMAN, where RMAN writes its pieces there too.
 	ScratchDir string
 	// Include limits the backup to tablespaces whose name one of these patterns matches; none means all. In a pattern, * stands for any text and ? for one character; case is ignored. A pattern
 	// without wildcards must find its tablespace. SYSTEM and undo are never left out.
@@ -39,7 +52,7 @@ type Options struct {
 	// WholeDatabase puts all data files into backup mode at once. By default one tablespace after the other is, which makes less redo. A multitenant database is always
 	// taken at once.
 	WholeDatabase bool
-	// Files is how many data files are copied at a time, 1 to 32. Default 2.
+	// Files is how many data files are copied at a time, and how many channels RMAN has, 1 to 32. Default 2.
 	Files int
 	// Connections is how many sessions read files in ModeRemote, 1 to 32. They share the files that are being read. Default 4.
 	Connections int
@@ -55,12 +68,25 @@ type Options struct {
 	// was not in backup mode while it was copied.
 	KeepDoubtful bool
 	// PurgeArchived removes archived logs from the server's machine once they are in a log backup whose manifest is durable, and the server knows each at all of RequiredDestinations. The files are
-	// removed; the control file goes on listing them until RMAN's CROSSCHECK.
+	// removed; the control file goes on listing them until RMAN's CROSSCHECK. In ModeRMAN it is RMAN that deletes them, and its deletion policy may keep some.
 	PurgeArchived bool
 	// RequiredDestinations are the DEST_IDs of V$ARCHIVE_DEST that must have a log before PurgeArchived may remove it. Default: each whose STATUS is VALID.
 	RequiredDestinations []int
 	// SQLPlus is the program that restores with execute=sqlplus run, on this machine, with ORACLE_HOME and ORACLE_SID in the environment of this process. Default sqlplus, found in PATH.
 	SQLPlus string
+	// Auxiliary is the ORACLE_SID of an instance of this machine that rehearsals may start and end: of no database, up to 12 letters and digits, the first a letter. It needs no parameter file and no password file. None: rehearsals ask RMAN what the
+	// backups are good for, see Rehearse.
+	Auxiliary string
+	// AuxiliaryHome is the ORACLE_HOME of Auxiliary, of the version of the database. Default: that in the environment of this process. SQLPlus and RMAN without a folder are then those of its folder bin.
+	AuxiliaryHome string
+	// RMAN is the program of that name, on this machine, with ORACLE_HOME and ORACLE_SID in the environment of this process. Default rman, found in PATH.
+	RMAN string
+	// RMANConnect is what follows CONNECT TARGET, such as user/password@service AS SYSBACKUP. It is a secret, and reaches RMAN on its standard input only. Default /, the administrator of the operating system.
+	RMANConnect string
+	// RMANFormat is what data files become in a full. Default RMANBackupSet. A differential and logs are always in backup sets.
+	RMANFormat RMANFormat
+	// RMANCompressed compresses backup sets, by the algorithm that RMAN is configured for. What the pipeline compresses is then compressed twice.
+	RMANCompressed bool
 }
 
 const (
@@ -80,7 +106,7 @@ func (o Options) validate() error {
 			errs = append(errs, fmt.Errorf(format, args...))
 		}
 	}
-	bad(o.Mode != "" && o.Mode != ModeLocal && o.Mode != ModeRemote, "mode %q: want %s or %s", o.Mode, ModeLocal, ModeRemote)
+	bad(!slices.Contains([]Mode{"", ModeLocal, ModeRemote, ModeRMAN}, o.Mode), "mode %q: want %s, %s or %s", o.Mode, ModeLocal, ModeRemote, ModeRMAN)
 	bad(o.StateDir == "", "state dir: want a directory that survives this process, for the note of what is in backup mode")
 	bad(o.StateDir != "" && !filepath.IsAbs(o.StateDir), "state dir %q: want an absolute path", o.StateDir)
 	bad(o.Mode == ModeRemote && o.ScratchDir == "", "scratch dir: in remote mode, want a folder of the server's machine that the server may write to")
@@ -94,6 +120,23 @@ func (o Options) validate() error {
 	bad(len(o.RequiredDestinations) > 0 && !o.PurgeArchived, "required destinations: they are for purging, which is off")
 	for _, d := range o.RequiredDestinations {
 		bad(d < 1 || d > maxDestination, "required destination %d: want 1 to %d", d, maxDestination)
+	}
+	bad(o.Auxiliary != "" && !regexp.MustCompile(`^[A-Za-z][A-Za-z0-9]{0,11}$`).MatchString(o.Auxiliary), "auxiliary %q: want up to 12 letters and digits, the first a letter", o.Auxiliary)
+	bad(o.AuxiliaryHome != "" && (o.Auxiliary == "" || !filepath.IsAbs(o.AuxiliaryHome)), "auxiliary home %q: want an absolute path, with auxiliary", o.AuxiliaryHome)
+	errs = append(errs, o.validateRMAN())
+	return errors.Join(errs...)
+}
+
+func (o Options) validateRMAN() error {
+	var errs []error
+	if o.RMANFormat != "" && o.RMANFormat != RMANBackupSet && o.RMANFormat != RMANCopy {
+		errs = append(errs, fmt.Errorf("rman format %q: want %s or %s", o.RMANFormat, RMANBackupSet, RMANCopy))
+	}
+	if o.Mode != ModeRMAN && (o.RMANFormat != "" || o.RMANCompressed) {
+		errs = append(errs, errors.New("rman format and rman compressed: they are for mode rman"))
+	}
+	if strings.ContainsAny(o.RMANConnect, "\"\r\n\x00") {
+		errs = append(errs, errors.New("rman connect: want no double quote and no line break")) // it is a secret
 	}
 	return errors.Join(errs...)
 }
@@ -115,6 +158,15 @@ func (o Options) withDefaults() Options {
 	}
 	if o.SQLPlus == "" {
 		o.SQLPlus = "sqlplus"
+	}
+	if o.RMAN == "" {
+		o.RMAN = "rman"
+	}
+	if o.RMANConnect == "" {
+		o.RMANConnect = "/"
+	}
+	if o.RMANFormat == "" {
+		o.RMANFormat = RMANBackupSet
 	}
 	if o.ArchiveWait == 0 {
 		o.ArchiveWait = 10 * time.Minute

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 
 	"github.com/quiesce-go/quiesce/backup"
 )
@@ -38,6 +39,7 @@ func (p *purge) Commit(ctx context.Context, _ *backup.Manifest) error {
 	}
 	f := p.s.files(p.job)
 	var errs []error
+	var commands strings.Builder
 	for _, l := range p.inv.Backup.Logs {
 		at := slices.IndexFunc(now, func(n ArchivedLog) bool {
 			return n.Thread == l.Thread && n.Sequence == l.Sequence && n.FirstSCN == l.FirstSCN
@@ -53,10 +55,19 @@ func (p *purge) Commit(ctx context.Context, _ *backup.Manifest) error {
 			if !c.usable || c.standby {
 				continue
 			}
+			if p.s.opt.Mode == ModeRMAN {
+				// RMAN removes it out of ASM too, out of the control file, and not against its deletion policy.
+				fmt.Fprintf(&commands, "DELETE NOPROMPT ARCHIVELOG %s;\n", quoteText(c.name))
+				continue
+			}
 			if err := f.remove(ctx, c.name); err != nil && !missing(err) {
 				errs = append(errs, fmt.Errorf("remove %s: %w", c.name, err))
 			}
 		}
+	}
+	if commands.Len() > 0 {
+		_, err := p.s.rman(ctx, func() {}, commands.String())
+		errs = append(errs, err)
 	}
 	if err := f.close(ctx); !said(err, oraNoRights) { // the next backup warns of what stays
 		errs = append(errs, err)

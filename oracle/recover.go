@@ -7,9 +7,9 @@ import (
 	"github.com/quiesce-go/quiesce/backup"
 )
 
-// Recover implements backup.Recoverer. It ends the backup mode of data files of which the note in Options.StateDir proves that a dead run of this job began it, and drops the DIRECTORY objects of the
-// job. What somebody else began stays as it is.
-func (s *Source) Recover(ctx context.Context, job string, _ backup.History) error {
+// Recover implements backup.Recoverer. It ends the backup mode of data files of which the note in Options.StateDir proves that a dead run of this job began it, drops the DIRECTORY objects of the
+// job, and removes what dead runs of RMAN made, the files and what the control file knows of them. What somebody else began stays as it is.
+func (s *Source) Recover(ctx context.Context, job string, h backup.History) error {
 	c, err := s.open(ctx)
 	if err != nil {
 		return err
@@ -20,6 +20,9 @@ func (s *Source) Recover(ctx context.Context, job string, _ backup.History) erro
 		return s.fail(ctx, "look at", "", err)
 	}
 	if err := s.endOfDead(ctx, c, job, inv); err != nil {
+		return err
+	}
+	if err := s.endOfRMAN(ctx, job, inv.DBID, h); err != nil {
 		return err
 	}
 	if s.opt.Mode == ModeRemote && inv.OpenMode == openReadWrite {

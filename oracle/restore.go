@@ -55,16 +55,18 @@ func (s *Source) Restore(ctx context.Context, r backup.RestoreRequest, set *back
 	if err := p.all(ctx, in); err != nil {
 		return s.fail(ctx, "restore", "", err)
 	}
-	script := joinServer(c.work, scriptName)
+	script := joinServer(c.work, c.scriptName())
 	r.Log.Info("all files are in place", "script", script, "parameters", c.parameters)
 	c.warnOfOnlineLogs(set)
 	switch c.opt.execute {
 	case bySQLPlus:
 		err = s.bySQLPlus(ctx, c, set, r.Overwrite)
+	case byRMAN:
+		err = s.byRMAN(ctx, c, set)
 	case bySQL:
 		err = s.bySQL(ctx, c, set, r.Overwrite)
 	default:
-		set.Warn(fmt.Sprintf("the files are in place, and the database is not recovered: with the instance down, run sqlplus / as sysdba @%s", script))
+		set.Warn(fmt.Sprintf("the files are in place, and the database is not recovered: with the instance down, run %s%s", c.runner(), script))
 	}
 	if err != nil {
 		return &backup.Error{Op: "recover", App: application, Instance: s.instance, Artifact: script, Advice: backup.Hint(err), Err: fmt.Errorf("the files are in place, with this script: %w", err)}
@@ -78,6 +80,21 @@ func (s *Source) Restore(ctx context.Context, r backup.RestoreRequest, set *back
 	}
 	set.ItemDone()
 	return nil
+}
+
+// scriptName and runner are the script of a restore, and what runs it.
+func (c *course) scriptName() string {
+	if c.rman != nil {
+		return rmanScriptName
+	}
+	return scriptName
+}
+
+func (c *course) runner() string {
+	if c.rman != nil {
+		return "rman target / nocatalog @"
+	}
+	return "sqlplus / as sysdba @"
 }
 
 // warnOfOnlineLogs tells of logs that OPEN RESETLOGS writes anew.
@@ -115,7 +132,7 @@ func (s *Source) putting(c *course, set *backup.RestoreSet, overwrite bool) (*pu
 		return nil, err
 	}
 	return &putting{src: s, set: set, course: c, overwrite: overwrite, later: c.later(),
-		texts: map[string]string{c.parameters: c.pfile, joinServer(c.work, scriptName): script.String()}}, nil
+		texts: map[string]string{c.parameters: c.pfile, joinServer(c.work, c.scriptName()): script.String()}}, nil
 }
 
 // targets are the files that come to be.
@@ -133,7 +150,7 @@ func (p *putting) targets() []string {
 // free refuses to overwrite, before anything is changed.
 func (p *putting) free() error {
 	var there []string
-	for _, path := range p.targets() {
+	for _, path := range append(p.targets(), p.course.written()...) {
 		_, err := os.Lstat(path)
 		switch {
 		case err == nil:
@@ -154,7 +171,7 @@ func (p *putting) free() error {
 func (s *Source) meet(ctx context.Context, p *putting) (in instance, err error) {
 	c := p.course
 	switch c.opt.execute {
-	case bySQLPlus:
+	case bySQLPlus, byRMAN:
 		if in, err = s.look(ctx, p.set); err != nil || in.status == "" {
 			return in, err
 		}
@@ -225,7 +242,7 @@ func (p *putting) all(ctx context.Context, in instance) (err error) {
 	if err := p.fetchAll(ctx); err != nil {
 		return err
 	}
-	if in.status != "" && p.course.opt.execute == bySQLPlus {
+	if in.status != "" && (p.course.opt.execute == bySQLPlus || p.course.opt.execute == byRMAN) {
 		if _, err := p.src.sqlplus(ctx, p.set, preamble+"SHUTDOWN ABORT\n"); err != nil {
 			return err
 		}
@@ -245,7 +262,7 @@ func (p *putting) fetchAll(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, path := range p.targets() {
+	for _, path := range append(p.targets(), p.course.written()...) {
 		if err := p.folder(filepath.Dir(path)); err != nil {
 			return err
 		}

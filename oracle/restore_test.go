@@ -23,6 +23,13 @@ import (
 
 // TestMain makes the test binary the fake sqlplus when it is started by a link of that name with a socket in its environment.
 func TestMain(m *testing.M) {
+	if what := os.Getenv(mortalEnv); what != "" && os.Getenv(oraclesim.SocketVariable) == "" {
+		if err := mortalMain(what); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	socket := os.Getenv(oraclesim.SocketVariable)
 	if socket == "" {
 		os.Exit(m.Run())
@@ -35,8 +42,11 @@ func TestMain(m *testing.M) {
 	os.Exit(exit)
 }
 
-// programs gives the agent a sqlplus that works on the simulated instance.
-func (l *lab) programs() {
+// programs gives the agent a sqlplus and an rman that work on the simulated instance.
+func (l *lab) programs() { l.programsOf(l.sim.Listen) }
+
+// programsOf gives it those of a machine.
+func (l *lab) programsOf(listen func(ctx context.Context, path string) (wait func(), err error)) {
 	t := l.t
 	t.Helper()
 	dir, err := os.MkdirTemp("", "ora") // a socket has a short name
@@ -44,14 +54,17 @@ func (l *lab) programs() {
 	t.Cleanup(func() { assert.NoError(t, os.RemoveAll(dir)) })
 	self, err := os.Executable()
 	require.NoError(t, err)
-	link, socket, run := filepath.Join(dir, "sqlplus"), filepath.Join(dir, "s"), filepath.Join(dir, "run")
-	require.NoError(t, os.Symlink(self, link))
+	socket := filepath.Join(dir, "s")
 	ctx, stop := context.WithCancel(context.Background())
-	wait, err := l.sim.Listen(ctx, socket)
+	wait, err := listen(ctx, socket)
 	require.NoError(t, err)
 	t.Cleanup(func() { stop(); wait() })
-	require.NoError(t, os.WriteFile(run, []byte(fmt.Sprintf("#!/bin/sh\n%s='%s' exec '%s' \"$@\"\n", oraclesim.SocketVariable, socket, link)), 0o700)) //nolint:gosec // a program
-	l.opt.SQLPlus = run
+	for name, option := range map[string]*string{"sqlplus": &l.opt.SQLPlus, "rman": &l.opt.RMAN} {
+		link := filepath.Join(dir, name)
+		require.NoError(t, os.Symlink(self, link))
+		*option = filepath.Join(dir, name+".sh")
+		require.NoError(t, os.WriteFile(*option, []byte(fmt.Sprintf("#!/bin/sh\n%s='%s' exec '%s' \"$@\"\n", oraclesim.SocketVariable, socket, link)), 0o700)) //nolint:gosec // a program
+	}
 }
 
 // lose ends the instance and removes what a restore would put in place.

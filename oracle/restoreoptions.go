@@ -17,6 +17,7 @@ type executor string
 const (
 	byNobody  executor = "none"    // the script is left for people
 	bySQLPlus executor = "sqlplus" // SQL*Plus on this machine, as SYSDBA
+	byRMAN    executor = "rman"    // RMAN on this machine, for what it made
 	bySQL     executor = "sql"     // the connection of the Source, to an instance that somebody started
 )
 
@@ -70,8 +71,8 @@ func (o *restoreOptions) set(key, value string) error {
 	case "files":
 		o.files = value
 	case "execute":
-		if o.execute = executor(value); o.execute != byNobody && o.execute != bySQLPlus && o.execute != bySQL {
-			return errors.New("want none, sqlplus or sql")
+		if o.execute = executor(value); !slices.Contains([]executor{byNobody, bySQLPlus, byRMAN, bySQL}, o.execute) {
+			return errors.New("want none, sqlplus, rman or sql")
 		}
 	case "open":
 		if o.open = value == "resetlogs"; !o.open {

@@ -68,6 +68,15 @@ func (c *course) later() map[string]int64 {
 			}
 		}
 	}
+	if c.rman != nil {
+		for _, f := range c.rman.files {
+			for _, d := range c.control.inv.DataFiles {
+				if d.File == f.file && !strings.HasPrefix(f.to, "+") {
+					out[f.to] = d.Bytes + d.Block1Offset
+				}
+			}
+		}
+	}
 	for _, g := range c.control.inv.OnlineLogs {
 		for _, m := range g.Members {
 			path := m

@@ -83,6 +83,9 @@ func (c *course) recovery(logs []restoredLog) string {
 
 // write writes the script. copies are the commands that put files in place, none when they are.
 func (c *course) write(w io.Writer, copies []string) error {
+	if c.rman != nil {
+		return c.writeRMAN(w, copies)
+	}
 	inv := c.control.inv
 	var b strings.Builder
 	say := func(format string, args ...any) { fmt.Fprintf(&b, "-- "+format+"\n", args...) }
@@ -174,7 +177,11 @@ func (s *Source) Script(ctx context.Context, r backup.RestoreRequest, set *backu
 func (c *course) copies(overwrite bool) []string {
 	sh := c.shell(overwrite)
 	var out []string
-	for _, dir := range append(c.folders(), c.work, joinServer(c.work, "arch")) {
+	dirs := append(c.folders(), c.work, joinServer(c.work, "arch"))
+	if c.rman != nil {
+		dirs = append(dirs, c.rman.pieces)
+	}
+	for _, dir := range dirs {
 		out = append(out, sh.mkdir(dir))
 	}
 	for _, p := range c.put {

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"os"
+	"slices"
 	"strings"
 
 	"github.com/sijms/go-ora/v2/configurations"
@@ -27,6 +29,8 @@ type Source struct {
 	instance string
 	opt      Options
 	filter   filter
+	// environ is the environment of programs; nil is that of this process.
+	environ []string
 	// room tells how much may be written below a folder.
 	room func(dir string) (diskroom.Volume, bool)
 }
@@ -104,7 +108,11 @@ func (s *Source) Close() error { return s.db.Close() }
 
 // Describe implements backup.Source.
 func (s *Source) Describe() backup.Description {
-	return backup.Description{Application: application, Instance: s.instance, Kinds: []backup.Kind{backup.Full, backup.Log}, PointInTime: true, Positions: true}
+	kinds := []backup.Kind{backup.Full, backup.Log}
+	if s.opt.Mode == ModeRMAN {
+		kinds = []backup.Kind{backup.Full, backup.Differential, backup.Log}
+	}
+	return backup.Description{Application: application, Instance: s.instance, Kinds: kinds, PointInTime: true, Positions: true}
 }
 
 // String names the database, without secrets.
@@ -115,6 +123,15 @@ func (s *Source) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
 // GoString keeps %#v from printing the connector, which holds the password.
 func (s *Source) GoString() string { return "&oracle.Source{" + s.instance + "}" }
+
+// environment is that of programs, with more.
+func (s *Source) environment(more ...string) []string {
+	base := s.environ
+	if base == nil {
+		base = os.Environ()
+	}
+	return append(slices.Clone(base), more...)
+}
 
 // with runs one conversation on a session of its own.
 func (s *Source) with(ctx context.Context, do func(c *session) error) error {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"slices"
 	"strconv"
@@ -29,7 +28,7 @@ func (s *Source) sqlplus(ctx context.Context, set *backup.RestoreSet, script str
 	}
 	cmd := exec.CommandContext(ctx, s.opt.SQLPlus, "-s", "-L", "/ as sysdba")
 	cmd.Stdin = strings.NewReader(script + "EXIT\n")
-	cmd.Env = append(os.Environ(), "NLS_LANG=AMERICAN_AMERICA.UTF8") // its messages are read
+	cmd.Env = s.environment("NLS_LANG=AMERICAN_AMERICA.UTF8") // its messages are read
 	cmd.WaitDelay = grace
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
@@ -117,13 +116,18 @@ func (s *Source) look(ctx context.Context, set *backup.RestoreSet) (instance, er
 
 // bySQLPlus starts the instance, recovers, and opens when told. The recovery has a process of its own, so that nothing is opened before it is known to have ended.
 func (s *Source) bySQLPlus(ctx context.Context, c *course, set *backup.RestoreSet, overwrite bool) error {
-	if _, err := s.sqlplus(ctx, set, preamble+c.startup()+"\n"+terminated(c.mounted()...)); err != nil {
-		return recoveryError(err)
+	if err := s.mountBySQLPlus(ctx, c, set); err != nil {
+		return err
 	}
 	if err := s.recoverBySQLPlus(ctx, c, set, preamble, overwrite); err != nil {
 		return err
 	}
 	return s.openBySQLPlus(ctx, c, set)
+}
+
+func (s *Source) mountBySQLPlus(ctx context.Context, c *course, set *backup.RestoreSet) error {
+	_, err := s.sqlplus(ctx, set, preamble+c.startup()+"\n"+terminated(c.mounted()...))
+	return recoveryError(err)
 }
 
 // recoverBySQLPlus recovers, each time in a process that does before first.

@@ -15,7 +15,8 @@ import (
 // Verify implements backup.Verifier, without a server: package blockfile reads every data file, archived log and control file to its end, each is compared with what
 // inventory.json says of it, and the redo must reach without a gap, in every thread, from where the data files need it to the end of the last step.
 //
-// That the content of blocks makes sense to a server, only a server can tell.
+// That the content of blocks makes sense to a server, only a server can tell. What is inside of a backup piece, only RMAN can: of one its length and checksum are compared, and that the pieces of a backup are all there, hold what the inventory says, and,
+// of a differential, belong to the full before it. Image copies are read as data files are.
 func (s *Source) Verify(ctx context.Context, set *backup.RestoreSet) error {
 	v := &verifying{src: s, set: set, reached: map[int]SCN{}}
 	for _, step := range set.Steps() {
@@ -29,6 +30,9 @@ func (s *Source) Verify(ctx context.Context, set *backup.RestoreSet) error {
 type verifying struct {
 	src *Source
 	set *backup.RestoreSet
+	// full: there was one, and tag is its tag when RMAN took it.
+	full bool
+	tag  string
 	// reached is up to where each thread's redo goes without a gap.
 	reached map[int]SCN
 }
@@ -47,6 +51,9 @@ func (v *verifying) step(ctx context.Context, step *backup.RestoreStep) error {
 	}
 	if lacking := inv.lacks(seen); len(lacking) > 0 {
 		return v.corrupt(step, InventoryName, fmt.Errorf("it lists what is not there: %s", strings.Join(lacking, ", ")))
+	}
+	if err := v.pieces(inv); err != nil {
+		return v.corrupt(step, InventoryName, err)
 	}
 	if err := v.redo(inv); err != nil {
 		return v.corrupt(step, InventoryName, err)
@@ -71,8 +78,13 @@ func (inv *Inventory) lacks(seen map[string]bool) []string {
 	for _, name := range inv.Backup.Files {
 		want(name)
 	}
+	if m := inv.Backup.RMAN; m != nil {
+		for _, p := range m.Pieces {
+			want(p.Artifact)
+		}
+	}
 	slices.Sort(out)
-	return out
+	return slices.Compact(out)
 }
 
 func (v *verifying) inventory(ctx context.Context, step *backup.RestoreStep) (*Inventory, error) {
@@ -134,6 +146,9 @@ func (v *verifying) copy(ctx context.Context, step *backup.RestoreStep, inv *Inv
 // redo goes along the logs of one step, which may overlap with those before.
 func (v *verifying) redo(inv *Inventory) error {
 	from := inv.Backup.From
+	if inv.Backup.Kind == string(backup.Differential) {
+		clear(v.reached) // redo is needed from there on
+	}
 	for _, l := range inv.Backup.Logs {
 		reached, known := v.reached[l.Thread]
 		if !known {

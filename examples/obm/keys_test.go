@@ -37,7 +37,7 @@ func TestKeysOfGuides(t *testing.T) {
 
 			have := map[string]bool{}
 			for _, key := range keys {
-				have[strings.NewReplacer(application+".", "", "_", "").Replace(key)] = true
+				have[strings.NewReplacer(application+".", "", "_", "", ".", "").Replace(key)] = true
 			}
 			for _, f := range reflect.VisibleFields(is.options) {
 				if f.Type.Kind() == reflect.Func {

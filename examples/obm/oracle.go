@@ -29,6 +29,17 @@ type oracleSettings struct {
 	PurgeArchived        bool            `yaml:"purge_archived,omitempty"`
 	RequiredDestinations []int           `yaml:"required_destinations,omitempty"`
 	SQLPlus              string          `yaml:"sqlplus,omitempty"`
+	RMAN                 rmanSettings    `yaml:"rman,omitempty"`
+	Auxiliary            string          `yaml:"auxiliary,omitempty"`
+	AuxiliaryHome        config.Path     `yaml:"auxiliary_home,omitempty"`
+}
+
+// rmanSettings is the section rman of oracle.
+type rmanSettings struct {
+	Program    string        `yaml:"program,omitempty"`
+	Connect    config.Secret `yaml:"connect,omitempty"`
+	Format     string        `yaml:"format,omitempty"`
+	Compressed bool          `yaml:"compressed,omitempty"`
 }
 
 // Validate implements the rules of the agent itself, so that they are reported with their line.
@@ -43,7 +54,9 @@ func (s *oracleSettings) options() *oracle.Options {
 	return &oracle.Options{StateDir: string(s.StateDir), Instance: s.Instance, Mode: oracle.Mode(s.Mode), ScratchDir: s.ScratchDir, Include: s.Include, Exclude: s.Exclude,
 		WholeDatabase: s.WholeDatabase, Files: s.Files, Connections: s.Connections, ChunkSize: int(s.ChunkSize), Directories: s.Directories,
 		ArchiveWait: time.Duration(s.ArchiveWait), ConnectTimeout: time.Duration(s.ConnectTimeout), KeepDoubtful: s.KeepDoubtful,
-		PurgeArchived: s.PurgeArchived, RequiredDestinations: s.RequiredDestinations, SQLPlus: s.SQLPlus}
+		PurgeArchived: s.PurgeArchived, RequiredDestinations: s.RequiredDestinations, SQLPlus: s.SQLPlus,
+		RMAN: s.RMAN.Program, RMANConnect: s.RMAN.Connect.Reveal(), RMANFormat: oracle.RMANFormat(s.RMAN.Format), RMANCompressed: s.RMAN.Compressed,
+		Auxiliary: s.Auxiliary, AuxiliaryHome: string(s.AuxiliaryHome)}
 }
 
 // openOracle opens the database of a job, or another one to restore into, whose DSN is to.

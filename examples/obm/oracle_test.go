@@ -204,6 +204,32 @@ func TestOracleOneTablespace(t *testing.T) {
 	assert.Equal(t, oraclesim.Open, l.sim.State())
 }
 
+// TestOracleRMAN has jobs of mode rman whose settings are wrong, or whose program is not there.
+func TestOracleRMAN(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		section string
+		code    int
+		say     string
+	}{
+		"no program":   {"mode: rman, rman: {program: /nowhere/rman, connect: backup/swordfish@orcl, format: copy}", 1, "ORACLE_HOME"},
+		"format":       {"mode: rman, rman: {format: tape}", 2, "backupset"},
+		"other mode":   {"rman: {compressed: true}", 2, "mode rman"},
+		"unknown key":  {"mode: rman, rman: {tag: X}", 2, "tag"},
+		"unknown mode": {"mode: dump", 2, "rman"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := newOracleLab(t, nil)
+			text := strings.ReplaceAll(strings.ReplaceAll(oracleConfig, "DIR", l.dir), "state_dir: state}", "state_dir: state, "+c.section+"}")
+			require.NoError(t, os.WriteFile(filepath.Join(l.dir, "obm.yaml"), []byte(text), 0o600))
+			out, say := l.obm(c.code, "check", "erp")
+			assert.Contains(t, out+say, c.say)
+			assert.NotContains(t, out+say, "swordfish")
+		})
+	}
+}
+
 // TestOracleRefusals has databases that cannot be backed up, and one that somebody else is backing up.
 func TestOracleRefusals(t *testing.T) {
 	t.Parallel()

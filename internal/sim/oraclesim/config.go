@@ -35,6 +35,8 @@ type Config struct {
 	Tablespaces []Tablespace
 	// ManagedFiles gives data files the names of Oracle Managed Files.
 	ManagedFiles bool
+	// ASM has V$DATAFILE and V$ARCHIVED_LOG name files as in a disk group: +DATA/... They are in Dir all the same; statements and SET NEWNAME take them by number.
+	ASM bool
 	// BlockSizeBytes of data files defaults to 8192.
 	BlockSizeBytes int
 	// Blocks is the length of data files whose tablespace says nothing, without block 0. It defaults to 24.

@@ -36,6 +36,8 @@ type control struct {
 	Groups         []*logGroup
 	Archived       []*archivedLog
 	Pieces         []*piece
+	Tracking       string // the block change tracking file
+	Flashback      string // the flashback log
 	LastRecid      int
 	LastLogSwitch  time.Time
 	ArchivedChange uint64

@@ -60,9 +60,11 @@ type session struct {
 	sees     []string // containers
 	conID    int
 	program  string
-	epoch    int
-	dead     bool
-	lobs     int // files open
+	// clientInfo is V$SESSION.CLIENT_INFO.
+	clientInfo string
+	epoch      int
+	dead       bool
+	lobs       int // files open
 }
 
 // connect logs in.

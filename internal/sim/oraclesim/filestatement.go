@@ -55,12 +55,14 @@ func (a *act) renameFile() error {
 		for _, g := range a.ctl.Groups {
 			if n := slices.Index(g.Members, from); n >= 0 {
 				g.Members[n] = to
+				forsake(from)
 				return a.saveControl()
 			}
 		}
 		for _, t := range a.ctl.Temps {
 			if t.Name == from {
 				t.Name = to
+				forsake(from)
 				return a.saveControl()
 			}
 		}
@@ -72,6 +74,7 @@ func (a *act) renameFile() error {
 			return stack(fault(1511, "error in renaming log/data files"), fault(1121, "cannot rename database file %d - file is in use or recovery", f.No), dataFileFault(f))
 		}
 		f.Name = to
+		forsake(from)
 		return a.saveControl()
 	})
 }
@@ -81,12 +84,14 @@ func (a *act) renameTarget(from, to string) error {
 	for _, g := range a.ctl.Groups {
 		if n := slices.Index(g.Members, from); n >= 0 && a.state == Mounted {
 			g.Members[n] = to
+			forsake(from)
 			return a.saveControl()
 		}
 	}
 	for _, t := range a.ctl.Temps {
 		if t.Name == from {
 			t.Name = to
+			forsake(from)
 			return a.saveControl()
 		}
 	}

@@ -25,6 +25,7 @@ const (
 // Instance is an instance of Oracle Database, with all threads of a RAC in one. It is safe for use by several goroutines.
 type Instance struct {
 	config Config
+	host   *Host // nil: a machine of its own
 
 	mu          sync.Mutex
 	state       State
@@ -50,6 +51,7 @@ type Instance struct {
 	destStates  map[int]*archiveDest
 	dbid        uint32 // SET DBID of RMAN
 	units       uint64 // names that %U made
+	corrupt     []row  // what VALIDATE found
 }
 
 // Create makes a database below Config.Dir and returns its instance, open.
@@ -87,8 +89,9 @@ func newInstance(c Config) (*Instance, error) {
 
 // idle forgets what an instance has in memory.
 func (i *Instance) idle() {
+	i.host.release(i)
 	i.state, i.readOnly, i.ctl, i.recovery = Down, false, nil, nil
-	i.params, i.spfile = nil, ""
+	i.params, i.spfile, i.corrupt = nil, "", nil
 	i.destStates = map[int]*archiveDest{}
 	i.forget()
 }

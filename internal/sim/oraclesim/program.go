@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql/driver"
 	"encoding/json"
-
 	"fmt"
 	"io"
 	"net"
@@ -13,7 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 )
 
 // Call is a run of one of the fake programs.
@@ -22,6 +20,8 @@ type Call struct {
 	Args []string
 	// Input is what comes on standard input, or the file that was named on the command line.
 	Input string
+	// SID is ORACLE_SID of the environment.
+	SID string
 }
 
 // Result is what a program answers.
@@ -49,29 +49,7 @@ const SocketVariable = "ORACLESIM_SOCKET"
 
 // Listen serves programs of other processes on a Unix socket until ctx ends. It returns at once; the function it returns waits for the end.
 func (i *Instance) Listen(ctx context.Context, path string) (wait func(), err error) {
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		return nil, err
-	}
-	var all sync.WaitGroup
-	context.AfterFunc(ctx, func() { l.Close() })
-	all.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			all.Go(func() {
-				defer c.Close()
-				var call Call
-				if err := json.NewDecoder(c).Decode(&call); err != nil {
-					return
-				}
-				_ = json.NewEncoder(c).Encode(i.RunProgram(ctx, call)) // a client that went away reads nothing
-			})
-		}
-	})
-	return all.Wait, nil
+	return listen(ctx, path, i.RunProgram)
 }
 
 // Program is the main function of the fake programs: it has the instance that listens at socket run them and returns the exit status. Files on the command line (@f, cmdfile, log) are
@@ -87,7 +65,7 @@ func Program(ctx context.Context, socket string, args []string, in io.Reader, ou
 		return 1, err
 	}
 	defer c.Close()
-	if err := json.NewEncoder(c).Encode(Call{Args: args, Input: input}); err != nil {
+	if err := json.NewEncoder(c).Encode(Call{Args: args, Input: input, SID: os.Getenv("ORACLE_SID")}); err != nil {
 		return 1, err
 	}
 	var res Result
@@ -151,6 +129,7 @@ func (a *act) startupCommand() error {
 		switch {
 		case a.r.take("FORCE"):
 			a.crash()
+		case a.r.take("RESTRICT"): // nobody logs in whom it would keep out
 		case a.r.take("NOMOUNT"):
 			to = Started
 		case a.r.take("MOUNT"):

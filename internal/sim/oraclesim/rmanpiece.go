@@ -5,9 +5,12 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/quiesce-go/quiesce/internal/sim/oraclesim/blocks"
@@ -47,8 +50,9 @@ type pieceHeader struct {
 	Sum   [32]byte // of what follows
 }
 
-// writePiece writes a backup piece and enters it.
-func (i *Instance) writePiece(p piece, contents ...[]byte) error {
+// writePiece writes a backup piece and enters it. In its middle half of it is on disk.
+func (a *act) writePiece(p piece, contents ...[]byte) error {
+	i := a.Instance
 	body := bytes.Join(contents, nil)
 	if _, err := os.Stat(p.Handle); err == nil {
 		return stack(fault(19504, "failed to create file \"%s\"", p.Handle), fault(27038, "created file already exists"))
@@ -63,6 +67,15 @@ func (i *Instance) writePiece(p piece, contents ...[]byte) error {
 	}
 	all := append(append([]byte(pieceHead), append(head, '\n')...), body...)
 	p.Bytes = int64(len(all))
+	if err := os.WriteFile(p.Handle, all[:len(all)/2], 0o640); err != nil {
+		return stack(fault(19504, "failed to create file \"%s\"", p.Handle), fault(27040, "file create error, unable to create file"))
+	}
+	if err := a.session.inside(a.ctx, a.note); err != nil {
+		return err
+	}
+	if a.session.dead {
+		return fault(28, "your session has been killed")
+	}
 	if err := os.WriteFile(p.Handle, all, 0o640); err != nil {
 		return stack(fault(19504, "failed to create file \"%s\"", p.Handle), fault(27040, "file create error, unable to create file"))
 	}
@@ -212,46 +225,114 @@ func (i *Instance) format(format string, f *dataFile) (string, error) {
 	return path, nil
 }
 
+// setRow begins the row of a view about something in a backup set.
+func (p *piece) setRow(more row) row {
+	more["RECID"], more["SET_STAMP"], more["SET_COUNT"], more["CON_ID"] = num(p.Key), num(1_100_000_000+p.Key), num(p.Key), num(0)
+	more["COMPLETION_TIME"] = p.Done.Truncate(time.Second)
+	if p.Level >= 0 {
+		more["INCREMENTAL_LEVEL"] = num(p.Level)
+	}
+	return more
+}
+
 func (a *act) backupView(name string) (view, bool) {
+	rows := func(of func(p *piece) []row) func(a *act) []row {
+		return func(a *act) (all []row) {
+			for _, p := range a.ctl.Pieces {
+				for _, r := range of(p) {
+					all = append(all, p.setRow(r))
+				}
+			}
+			return all
+		}
+	}
 	switch name {
 	case "V$BACKUP_PIECE":
-		return view{needsMount, "RECID HANDLE BYTES STATUS TAG COMPLETION_TIME DELETED DEVICE_TYPE CON_ID", func(a *act) (all []row) {
-			for _, p := range a.ctl.Pieces {
-				if p.Kind != "copy" {
-					all = append(all, row{"RECID": num(p.Key), "HANDLE": p.Handle, "BYTES": num(p.Bytes), "STATUS": p.Status, "TAG": p.Tag, "COMPLETION_TIME": p.Done.Truncate(time.Second),
-						"DELETED": yes(p.Status == "D"), "DEVICE_TYPE": "DISK", "CON_ID": num(0)})
-				}
+		return view{needsMount, "RECID SET_STAMP SET_COUNT PIECE# HANDLE BYTES STATUS TAG COMPLETION_TIME DELETED DEVICE_TYPE CON_ID", rows(func(p *piece) []row {
+			if p.Kind == "copy" {
+				return nil
 			}
-			return all
-		}}, true
+			return []row{{"PIECE#": num(1), "HANDLE": p.Handle, "BYTES": num(p.Bytes), "STATUS": p.Status, "TAG": p.Tag, "DELETED": yes(p.Status == "D"), "DEVICE_TYPE": "DISK"}}
+		})}, true
+	case "V$BACKUP_SET":
+		return view{needsMount, "RECID SET_STAMP SET_COUNT BACKUP_TYPE COMPLETION_TIME CON_ID", rows(func(p *piece) []row {
+			if p.Kind == "copy" {
+				return nil
+			}
+			return []row{{"BACKUP_TYPE": map[bool]string{true: "L", false: "D"}[p.Kind == "archivelog"]}}
+		})}, true
 	case "V$DATAFILE_COPY":
-		return view{needsMount, "RECID NAME TAG FILE# CHECKPOINT_CHANGE# ABSOLUTE_FUZZY_CHANGE# STATUS DELETED COMPLETION_TIME CON_ID", func(a *act) (all []row) {
-			for _, p := range a.ctl.Pieces {
-				if p.Kind == "copy" && p.Files[0].No > 0 {
-					all = append(all, row{"RECID": num(p.Key), "NAME": p.Handle, "TAG": p.Tag, "FILE#": num(p.Files[0].No), "CHECKPOINT_CHANGE#": num(p.Files[0].Checkpoint),
-						"ABSOLUTE_FUZZY_CHANGE#": num(p.Files[0].End), "STATUS": p.Status, "DELETED": yes(p.Status == "D"), "COMPLETION_TIME": p.Done.Truncate(time.Second), "CON_ID": num(0)})
-				}
+		return view{needsMount, `RECID NAME TAG FILE# RESETLOGS_CHANGE# INCREMENTAL_LEVEL CHECKPOINT_CHANGE# ABSOLUTE_FUZZY_CHANGE# BLOCKS BLOCK_SIZE STATUS DELETED COMPLETION_TIME CON_ID`, rows(func(p *piece) []row {
+			if p.Kind != "copy" {
+				return nil
 			}
-			return all
-		}}, true
+			f, size := p.Files[0], int64(a.config.BlockSizeBytes)
+			if f.No == 0 {
+				size = 16384
+			}
+			return []row{{"NAME": p.Handle, "TAG": p.Tag, "FILE#": num(f.No), "RESETLOGS_CHANGE#": num(p.Resets), "CHECKPOINT_CHANGE#": num(f.Checkpoint), "ABSOLUTE_FUZZY_CHANGE#": num(f.End),
+				"BLOCKS": num(p.Bytes/size - 1), "BLOCK_SIZE": num(size), "STATUS": p.Status, "DELETED": yes(p.Status == "D")}}
+		})}, true
 	case "V$BACKUP_DATAFILE":
-		return view{needsMount, "FILE# INCREMENTAL_LEVEL INCREMENTAL_CHANGE# CHECKPOINT_CHANGE# ABSOLUTE_FUZZY_CHANGE# COMPLETION_TIME CON_ID", func(a *act) (all []row) {
-			for _, p := range a.ctl.Pieces {
-				for _, f := range p.Files {
-					if p.Kind == "database" {
-						r := row{"FILE#": num(f.No), "INCREMENTAL_CHANGE#": num(f.Base), "CHECKPOINT_CHANGE#": num(f.Checkpoint), "ABSOLUTE_FUZZY_CHANGE#": num(f.End),
-							"COMPLETION_TIME": p.Done.Truncate(time.Second), "CON_ID": num(0)}
-						if p.Level >= 0 {
-							r["INCREMENTAL_LEVEL"] = num(p.Level)
-						}
-						all = append(all, r)
-					}
+		return view{needsMount, `RECID SET_STAMP SET_COUNT FILE# RESETLOGS_CHANGE# INCREMENTAL_LEVEL INCREMENTAL_CHANGE# CHECKPOINT_CHANGE# ABSOLUTE_FUZZY_CHANGE# MARKED_CORRUPT MEDIA_CORRUPT
+			COMPLETION_TIME CON_ID`, rows(func(p *piece) (all []row) {
+			for _, f := range p.Files {
+				if p.Kind == "database" || p.Kind == "controlfile" {
+					all = append(all, row{"FILE#": num(f.No), "RESETLOGS_CHANGE#": num(p.Resets), "INCREMENTAL_CHANGE#": num(f.Base), "CHECKPOINT_CHANGE#": num(f.Checkpoint),
+						"ABSOLUTE_FUZZY_CHANGE#": num(f.End), "MARKED_CORRUPT": num(0), "MEDIA_CORRUPT": num(0)})
 				}
 			}
 			return all
-		}}, true
+		})}, true
+	case "V$BACKUP_REDOLOG":
+		return view{needsMount, "RECID SET_STAMP SET_COUNT THREAD# SEQUENCE# RESETLOGS_CHANGE# FIRST_CHANGE# NEXT_CHANGE# CON_ID", rows(func(p *piece) (all []row) {
+			for _, f := range p.Files {
+				if p.Kind == "archivelog" {
+					all = append(all, row{"THREAD#": num(f.Thread), "SEQUENCE#": num(f.Sequence), "RESETLOGS_CHANGE#": num(p.Resets), "FIRST_CHANGE#": num(f.First), "NEXT_CHANGE#": num(f.Next)})
+				}
+			}
+			return all
+		})}, true
+	case "V$BACKUP_SPFILE":
+		return view{needsMount, "RECID SET_STAMP SET_COUNT COMPLETION_TIME CON_ID", rows(func(p *piece) []row {
+			if p.Kind != "spfile" {
+				return nil
+			}
+			return []row{{}}
+		})}, true
+	case "V$SESSION":
+		return view{needsStart, "SID SERIAL# USERNAME PROGRAM CLIENT_INFO CON_ID", (*act).sessionRows}, true
 	}
 	return view{}, false
+}
+
+func (a *act) sessionRows() (all []row) {
+	for _, id := range slices.Sorted(maps.Keys(a.sessions)) {
+		s := a.sessions[id]
+		r := row{"SID": num(id), "SERIAL#": num(id + 1000), "USERNAME": s.user, "PROGRAM": s.program, "CON_ID": num(0)}
+		if s.clientInfo != "" {
+			r["CLIENT_INFO"] = s.clientInfo
+		}
+		all = append(all, r)
+	}
+	return all
+}
+
+// killSession is ALTER SYSTEM KILL SESSION 'sid,serial#' [IMMEDIATE].
+func (a *act) killSession() error {
+	text, ok := a.r.text()
+	_ = a.r.take("IMMEDIATE") // it is so here
+	sid, serial, both := strings.Cut(text, ",")
+	id, err := strconv.Atoi(sid)
+	if !ok || !both || err != nil || !a.r.end() {
+		return unknown(a.note.Text)
+	}
+	s := a.sessions[id]
+	if s == nil || serial != strconv.Itoa(id+1000) {
+		return fault(30, "User session ID does not exist.")
+	}
+	a.end(s)
+	return nil
 }
 
 // catalogue enters a file as what it is.
@@ -282,9 +363,14 @@ func (i *Instance) recognise(path string) (p *piece, ok bool) {
 			First: l.First, Next: l.Next, Done: i.config.Now(), Status: "A", Creator: "RMAN"})
 		return nil, l.DBID == i.ctl.DBID
 	}
-	copied := &piece{Handle: path, Kind: "copy", Status: "A", Level: -1, Done: i.config.Now()}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, false
+	}
+	copied := &piece{Handle: path, Kind: "copy", Status: "A", Level: -1, Done: i.config.Now(), Bytes: info.Size()}
 	if h, err := readHeader(path, i.config.BlockSizeBytes); err == nil {
 		end := max(h.absoluteFuzzy, h.CheckpointSCN)
+		copied.Done = h.CheckpointTime // by which UNTIL TIME chooses: when it was copied, nothing tells
 		copied.Files, copied.Resets = []pieceFile{{No: int(h.File), Name: path, Checkpoint: h.CheckpointSCN, End: end}}, h.ResetlogsSCN
 		return copied, h.DBID == i.ctl.DBID
 	}

@@ -1,13 +1,72 @@
 package oraclesim
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
+
+// restoring runs what goes with a restore: SWITCH TEMPFILE ALL, and CHANGE ... UNCATALOG of everything, or of an archived log by its name. The files stay [RMAN].
+func (m *rman) restoring(a *act) (done bool, err error) {
+	r := a.r
+	forget := func(is func(p *piece) bool, logs func(l *archivedLog) bool) (bool, error) {
+		if !r.end() {
+			return true, syntax(a.note.Text)
+		}
+		if err := a.atLeastMounted(); err != nil {
+			return true, err
+		}
+		m.ctl.Pieces = slices.DeleteFunc(m.ctl.Pieces, is)
+		m.ctl.Archived = slices.DeleteFunc(m.ctl.Archived, logs)
+		return true, m.saveControl()
+	}
+	isCopy := func(p *piece) bool { return p.Kind == "copy" }
+	all, none := func(*archivedLog) bool { return true }, func(*archivedLog) bool { return false }
+	switch {
+	case r.take("SWITCH TEMPFILE ALL"):
+		if err := a.atLeastMounted(); err != nil {
+			return true, err
+		}
+		for _, t := range m.ctl.Temps {
+			if n := m.newTemps[t.No]; n != "" {
+				t.Name = n
+			}
+		}
+		return true, m.saveControl()
+	case r.take("CHANGE BACKUP UNCATALOG"):
+		return forget(func(p *piece) bool { return !isCopy(p) }, none)
+	case r.take("CHANGE COPY UNCATALOG"):
+		return forget(isCopy, all)
+	case r.take("CHANGE ARCHIVELOG ALL UNCATALOG"):
+		return forget(func(*piece) bool { return false }, all)
+	case r.take("CHANGE ARCHIVELOG"):
+		name := anyText(r)
+		if !r.take("UNCATALOG") {
+			return true, syntax(a.note.Text)
+		}
+		if !slices.ContainsFunc(m.ctl.Archived, func(l *archivedLog) bool { return l.Name == name }) {
+			return true, errors.New("RMAN-20242: specification does not match any archived log in the repository")
+		}
+		return forget(func(*piece) bool { return false }, func(l *archivedLog) bool { return l.Name == name })
+	}
+	return false, nil
+}
+
+// host is HOST: a command of the operating system.
+func (m *rman) host(ctx context.Context, command string) error {
+	out, err := exec.CommandContext(ctx, "sh", "-c", command).CombinedOutput()
+	m.out.Write(out)
+	if err != nil {
+		return errors.New("RMAN-06135: error executing host command: " + err.Error())
+	}
+	return nil
+}
 
 // restore is RESTORE.
 func (m *rman) restore(a *act) error {
@@ -35,6 +94,15 @@ func (m *rman) restore(a *act) error {
 	switch {
 	case r.take("DATABASE VALIDATE"), r.take("VALIDATE DATABASE"):
 		return m.checkBackups(true)
+	case r.take("DATABASE FROM TAG"):
+		m.onlyTag = anyText(r)
+		switch {
+		case r.take("VALIDATE"):
+			return m.checkBackups(true)
+		case r.take("PREVIEW"):
+			return m.preview()
+		}
+		return m.restoreDatabase(a)
 	case r.take("DATABASE PREVIEW"):
 		_ = r.take("SUMMARY") // less of the same
 		return m.preview()
@@ -93,19 +161,24 @@ type chosen struct {
 	index int
 }
 
-// choose finds the newest backup of a file that ends before the moment that is asked for.
+// choose finds the newest backup of a file that ends before the moment that is asked for. Where that is not there any more, another copy of it will do, as RMAN fails over [BRU].
 func (m *rman) choose(no int) (best *chosen) {
 	for _, p := range m.ctl.Pieces {
 		for n, f := range p.Files {
-			if f.No != no || f.Base != 0 || p.Status != "A" || p.Resets != m.ctl.incarnation().SCN || p.Kind != "copy" && p.Kind != "database" || !m.before(p, f) {
+			if f.No != no || f.Base != 0 || p.Status != "A" || p.Resets != m.ctl.incarnation().SCN || p.Kind != "copy" && p.Kind != "database" || !m.before(p, f) || m.onlyTag != "" && p.Tag != m.onlyTag {
 				continue
 			}
-			if best == nil || f.Checkpoint > best.file.Checkpoint {
+			if best == nil || f.Checkpoint > best.file.Checkpoint || f.Checkpoint == best.file.Checkpoint && !best.piece.there() {
 				best = &chosen{p, f, n}
 			}
 		}
 	}
 	return best
+}
+
+func (p *piece) there() bool {
+	_, err := os.Stat(p.Handle)
+	return err == nil
 }
 
 // before reports whether a backup is older than SET UNTIL.
@@ -154,11 +227,20 @@ func (m *rman) restoreDatabase(a *act) error {
 			if !f.online() {
 				continue
 			}
-			return noBackup(f)
+			if !m.younger(f) {
+				return noBackup(f)
+			}
+			if err := m.makeFile(f, m.newName(f)); err != nil {
+				return err
+			}
+			continue
 		}
 		b, err := c.content()
 		if err != nil {
 			return err
+		}
+		if bad, err := damagedBlocks(b, f.BlockSize); err != nil || len(bad) > 0 {
+			return corruptBlocks(c, f)
 		}
 		to := m.newName(f)
 		if err := os.WriteFile(to, b, 0o640); err != nil {
@@ -167,6 +249,31 @@ func (m *rman) restoreDatabase(a *act) error {
 		m.out.WriteString("restoring datafile " + fmt.Sprintf("%05d", f.No) + " to " + to + "\n")
 	}
 	return nil
+}
+
+// younger reports whether a file came to be after the oldest backup that is known, so that RMAN makes it anew and redo fills it.
+func (m *rman) younger(f *dataFile) bool {
+	return slices.ContainsFunc(m.ctl.Pieces, func(p *piece) bool {
+		return p.Status == "A" && p.Resets == m.ctl.incarnation().SCN && slices.ContainsFunc(p.Files, func(o pieceFile) bool { return o.No > 0 && o.Checkpoint < f.Created })
+	})
+}
+
+// makeFile makes a data file as it was when it came to be.
+func (m *rman) makeFile(f *dataFile, to string) error {
+	made := *f
+	made.Checkpoint, made.Begin = f.Created, 0
+	if _, err := os.Stat(to); err == nil {
+		return stack(fault(1119, "error in creating database file '%s'", to), fault(27038, "created file already exists"))
+	}
+	if err := createDataFile(to, m.headerOf(m.ctl, &made, 0)); err != nil {
+		return stack(fault(1119, "error in creating database file '%s'", to), fault(27040, "file create error, unable to create file"))
+	}
+	m.out.WriteString(fmt.Sprintf("creating datafile file number=%d name=%s\n", f.No, to))
+	return nil
+}
+
+func corruptBlocks(c *chosen, f *dataFile) error {
+	return stack(fault(19566, "exceeded limit of 0 corrupt blocks for file %s", c.piece.Handle), fault(19600, "input file is data-file copy (%s) of file %d", c.piece.Handle, f.No))
 }
 
 func (m *rman) newName(f *dataFile) string {
@@ -229,13 +336,42 @@ func (m *rman) recover(a *act) error {
 		return err
 	}
 	err = b.startRecovery(r, files)
-	for code(err) == 279 {
-		err = m.feed()
+	for code(err) == 279 || err != nil && strings.Contains(message(err), "ORA-01244") {
+		if code(err) == 279 {
+			err = m.feed()
+			continue
+		}
+		if err = m.unnamedFile(err); err != nil {
+			break
+		}
+		if inner, err = read(clause); err != nil {
+			return err
+		}
+		b.r = inner
+		if r, files, err = b.recoverClauses(); err != nil {
+			return err
+		}
+		err = b.startRecovery(r, files)
 	}
 	if code(err) == 283 && strings.Contains(err.Error(), "ORA-00264") {
 		return nil
 	}
 	return err
+}
+
+// unnamedFile makes a file that redo tells of, where SET NEWNAME says or where it was [BRU].
+func (m *rman) unnamedFile(said error) error {
+	f := m.ctl.Files[len(m.ctl.Files)-1]
+	_, was, _ := strings.Cut(message(said), fmt.Sprintf("data file %d: '", f.No))
+	was, _, _ = strings.Cut(was, "'")
+	m.recovery = nil
+	f.Name = was
+	to := m.newName(f)
+	if err := m.makeFile(f, to); err != nil {
+		return err
+	}
+	f.Name, f.Status = to, "ONLINE"
+	return m.saveControl()
 }
 
 // feed gives recovery the next log, or ends it.
@@ -315,104 +451,6 @@ func (m *rman) increments(f *dataFile) error {
 				}
 			}
 		}
-	}
-	return nil
-}
-
-// checkBackups reads all backups that a restore would take.
-func (m *rman) checkBackups(whole bool) error {
-	for _, f := range m.ctl.Files {
-		c := m.choose(f.No)
-		if c == nil {
-			return noBackup(f)
-		}
-		if !whole {
-			continue
-		}
-		if _, err := c.content(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// preview lists what a restore would read, and fails when redo is missing between the backups and now.
-func (m *rman) preview() error {
-	if err := m.checkBackups(false); err != nil {
-		return err
-	}
-	need := uint64(noSCN)
-	for _, f := range m.ctl.Files {
-		c := m.choose(f.No)
-		if f.Enabled == "READ WRITE" && f.online() {
-			need = min(need, c.file.Checkpoint+1)
-		}
-		m.out.WriteString(c.piece.Handle + "\n")
-	}
-	for _, t := range m.ctl.sortedThreads() {
-		if err := m.redoFrom(t, need); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// redoFrom follows the archived logs of a thread from an SCN to the current log.
-func (m *rman) redoFrom(thread int, at uint64) error {
-	for at < m.ctl.currentGroup(thread).First {
-		next := uint64(0)
-		for _, l := range m.ctl.Archived {
-			if _, err := os.Stat(l.Name); err == nil && !l.Deleted && l.Thread == thread && l.First <= at && at < l.Next && l.ResetlogsSCN == m.ctl.incarnation().SCN {
-				next = l.Next
-			}
-		}
-		for _, p := range m.ctl.Pieces {
-			for _, f := range p.Files {
-				if p.Kind == "archivelog" && p.Status == "A" && f.Thread == thread && f.First <= at && at < f.Next && p.Resets == m.ctl.incarnation().SCN {
-					next = f.Next
-				}
-			}
-		}
-		if next == 0 {
-			return fmt.Errorf("RMAN-06025: no backup of archived log for thread %d with sequence %d and starting SCN of %d found to restore", thread, m.sequenceAtSCN(thread, at), at)
-		}
-		at = next
-	}
-	return nil
-}
-
-func (m *rman) sequenceAtSCN(thread int, at uint64) uint32 {
-	for _, l := range m.ctl.Archived {
-		if l.Thread == thread && l.First <= at && at < l.Next {
-			return l.Sequence
-		}
-	}
-	return 0
-}
-
-func (m *rman) checkLogs() error {
-	for _, l := range m.ctl.Archived {
-		if l.Deleted {
-			continue
-		}
-		if _, err := readRedo(l.Name); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// validate reads all data files of the database.
-func (m *rman) validate(*act) error {
-	for _, f := range m.ctl.Files {
-		image, _, err := m.imageOf(f)
-		if err != nil {
-			return err
-		}
-		if _, err := changedSince(image, f.BlockSize, 0); err != nil {
-			return err
-		}
-		fmt.Fprintf(&m.out, "File Status Marked Corrupt Empty Blocks Blocks Examined High SCN\n%-4d OK     0              0            %-15d %d\n", f.No, f.Blocks, m.scn)
 	}
 	return nil
 }

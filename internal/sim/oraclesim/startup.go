@@ -87,6 +87,9 @@ func (i *Instance) mount() error {
 	if c.Name != upper(i.params.get("db_name")) {
 		return fault(1103, "database name '%s' in control file is not '%s'", c.Name, i.params.get("db_name"))
 	}
+	if err := i.host.claim(i); err != nil {
+		return err
+	}
 	i.ctl, i.state, i.scn = c, Mounted, max(i.scn, c.SCN)
 	i.forget()
 	for _, g := range c.Groups {
@@ -126,6 +129,9 @@ func (i *Instance) open(resetlogs, readOnly bool) error {
 	i.recreateTemps()
 	if i.readOnly {
 		return nil
+	}
+	if err := i.writeBeside(); err != nil {
+		return err
 	}
 	i.ctl.Clean = false
 	for _, t := range i.ctl.Threads {

@@ -158,6 +158,9 @@ func first(checks ...func() error) error {
 
 func (a *act) alterDatabase() error {
 	r := a.r
+	if done, err := a.besideStatement(); done {
+		return err
+	}
 	switch {
 	case r.take("BEGIN BACKUP"):
 		return a.known(a.beginDatabase)
@@ -303,6 +306,8 @@ func (a *act) alterSystem() error {
 				return firstThen(func() error { return a.archivePending("") }, func() error { return a.switchLog(1) })
 			}, a.writable, a.inRoot)
 		})
+	case a.r.take("KILL SESSION"):
+		return a.killSession()
 	case a.r.take("CHECKPOINT"):
 		return a.known(func() error { return firstThen(func() error { return firstThen(a.settle, a.checkpoint) }, a.writable) })
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -72,7 +73,7 @@ func (i *Instance) since(major, minor int) bool {
 }
 
 func (a *act) views(name string) (view, bool) {
-	for _, group := range []func(*act, string) (view, bool){(*act).instanceView, (*act).fileView, (*act).logView, (*act).dictionaryView, (*act).backupView} {
+	for _, group := range []func(*act, string) (view, bool){(*act).instanceView, (*act).fileView, (*act).logView, (*act).dictionaryView, (*act).backupView, (*act).besideView} {
 		if v, ok := group(a, name); ok {
 			return v, true
 		}
@@ -142,7 +143,7 @@ func (a *act) databaseRow() []row {
 		"DBID": num(c.DBID), "NAME": c.Name, "CREATED": c.Incarnations[0].At, "RESETLOGS_CHANGE#": num(inc.SCN), "RESETLOGS_TIME": inc.At, "PRIOR_RESETLOGS_CHANGE#": num(inc.Prior),
 		"LOG_MODE": c.LogMode, "CHECKPOINT_CHANGE#": num(c.SCN), "ARCHIVE_CHANGE#": num(c.ArchivedChange), "CONTROLFILE_TYPE": c.Type, "CONTROLFILE_CHANGE#": num(c.SCN),
 		"OPEN_RESETLOGS": c.OpenResetlogs, "OPEN_MODE": mode, "DATABASE_ROLE": c.Role, "ARCHIVELOG_CHANGE#": num(c.ArchivedChange), "PLATFORM_NAME": "Linux x86 64-bit",
-		"DB_UNIQUE_NAME": c.Name, "CURRENT_SCN": num(a.scn * b2u(a.state == Open)), "FLASHBACK_ON": "NO", "FORCE_LOGGING": "NO", "CDB": cdb, "CON_ID": num(0),
+		"DB_UNIQUE_NAME": a.uniqueName(), "CURRENT_SCN": num(a.scn * b2u(a.state == Open)), "FLASHBACK_ON": yes(c.Flashback != ""), "FORCE_LOGGING": "NO", "CDB": cdb, "CON_ID": num(0),
 	}}
 }
 
@@ -250,15 +251,23 @@ func (a *act) datafileRows() (all []row) {
 		all = append(all, row{
 			"FILE#": num(f.No), "CREATION_CHANGE#": num(f.Created), "CREATION_TIME": f.CreatedAt, "TS#": num(f.TS), "RFILE#": num(f.RFile), "STATUS": f.Status, "ENABLED": f.Enabled,
 			"CHECKPOINT_CHANGE#": num(f.Checkpoint), "CHECKPOINT_TIME": f.CheckpointAt, "UNRECOVERABLE_CHANGE#": num(0), "BYTES": num(size), "BLOCKS": num(size / f.BlockSize),
-			"CREATE_BYTES": num(f.Blocks * f.BlockSize), "BLOCK_SIZE": num(f.BlockSize), "NAME": f.Name, "BLOCK1_OFFSET": num(f.BlockSize), "CON_ID": num(f.ConID),
+			"CREATE_BYTES": num(f.Blocks * f.BlockSize), "BLOCK_SIZE": num(f.BlockSize), "NAME": a.shown(f.Name), "BLOCK1_OFFSET": num(f.BlockSize), "CON_ID": num(f.ConID),
 		})
 	}
 	return all
 }
 
+// shown is a data file or log as views name it.
+func (i *Instance) shown(path string) string {
+	if !i.config.ASM {
+		return path
+	}
+	return "+DATA/" + i.ctl.Name + "/" + filepath.Base(path) + ".256.1"
+}
+
 func (a *act) headerRows() (all []row) {
 	for _, f := range a.ctl.Files {
-		r := row{"FILE#": num(f.No), "STATUS": "ONLINE", "NAME": f.Name, "CON_ID": num(f.ConID)}
+		r := row{"FILE#": num(f.No), "STATUS": "ONLINE", "NAME": a.shown(f.Name), "CON_ID": num(f.ConID)}
 		if !f.online() {
 			r["STATUS"] = "OFFLINE"
 		}
@@ -378,7 +387,7 @@ func (a *act) logRows() (all []row) {
 func (a *act) archivedRows() (all []row) {
 	for _, l := range a.ctl.Archived {
 		r := row{
-			"RECID": num(l.Recid), "STAMP": num(blocks.Stamp(l.Done)), "NAME": l.Name, "DEST_ID": num(l.Dest), "THREAD#": num(l.Thread), "SEQUENCE#": num(l.Sequence),
+			"RECID": num(l.Recid), "STAMP": num(blocks.Stamp(l.Done)), "NAME": a.shown(l.Name), "DEST_ID": num(l.Dest), "THREAD#": num(l.Thread), "SEQUENCE#": num(l.Sequence),
 			"RESETLOGS_CHANGE#": num(l.ResetlogsSCN), "RESETLOGS_ID": num(l.ResetlogsID), "FIRST_CHANGE#": num(l.First), "FIRST_TIME": l.FirstAt.Truncate(time.Second), "NEXT_CHANGE#": num(l.Next),
 			"NEXT_TIME": l.NextAt.Truncate(time.Second), "BLOCKS": num(l.Blocks), "BLOCK_SIZE": num(512), "CREATOR": l.Creator, "REGISTRAR": l.Creator, "STANDBY_DEST": yes(l.Standby),
 			"ARCHIVED": "YES", "APPLIED": "NO", "DELETED": yes(l.Deleted), "STATUS": l.Status, "COMPLETION_TIME": l.Done.Truncate(time.Second), "BACKUP_COUNT": num(l.Backups),
