@@ -177,11 +177,11 @@ func TestWrongSettings(t *testing.T) {
 		wrong     func(l *lab)
 		say, hint string
 	}{
-		"no child":      {func(l *lab) { l.cmd.Path = filepath.Join(empty, "gone") }, "gone", "go build"},
-		"no library":    {func(l *lab) { l.cmd.Library = filepath.Join(empty, "libnotes.so") }, "libnotes.so", "program directory"},
-		"no program":    {func(l *lab) { l.cmd.Program = empty }, "libnotes", "program directory"},
-		"no notes.ini":  {func(l *lab) { l.cmd.INI, l.cmd.Dir = filepath.Join(empty, "notes.ini"), empty }, "notes.ini", "notes.ini"},
-		"not a library": {func(l *lab) { l.cmd.Library = l.sim.IniPath() }, "notes.ini", "program directory"},
+		"no child":          {func(l *lab) { l.cmd.Path = filepath.Join(empty, "gone") }, "gone", "go build"},
+		"no library":        {func(l *lab) { l.cmd.Library = filepath.Join(empty, "libnotes.so") }, "libnotes.so", "program directory"},
+		"no program":        {func(l *lab) { l.cmd.Program = empty }, "libnotes", "program directory"},
+		"no notes.ini":      {func(l *lab) { l.cmd.INI, l.cmd.Dir = filepath.Join(empty, "notes.ini"), empty }, "notes.ini", "notes.ini"},
+		"not a library":     {func(l *lab) { l.cmd.Library = l.sim.IniPath() }, "notes.ini", "program directory"},
 		"ID has a password": {func(l *lab) { l.cmd.Path = asking(l) }, "Enter passwo", "password"},
 	} {
 		t.Run(name, func(t *testing.T) {
