@@ -19,6 +19,6 @@
 //
 // It checks, and then, staged and streamed, takes a full of the databases in the folder with the log, takes a log where the style is archive, verifies, rehearses below FOLDER-rehearsal, which is removed again, and restores the databases as new replicas below
 // FOLDER-restored-*, which stay, to be opened in a client. It never tells Domino that an extent is archived, replaces no database, and takes no database offline but its rehearsal's. It does open every database of the folder, put each
-// into backup and end that, and it is the archiver of the log for as long as that is copied, which refuses another one meanwhile. All extents that wait are copied to the temporary directory (TMPDIR), which must have room for twice the log and the databases. No child
-// is killed there: what Domino does with the backup of a dead process is known to its server only.
+// into backup and end that, and it is the archiver of the log for as long as that is copied, which refuses another one meanwhile. All extents that wait are copied with the databases into TMPDIR,
+// twice when staged. No child is killed there: what Domino does with the backup of a dead process is known to its server only. See doc/domino.md.
 package domino

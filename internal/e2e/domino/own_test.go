@@ -11,11 +11,11 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/quiesce-go/quiesce/backup"
-	"github.com/quiesce-go/quiesce/backup/backuptest"
 	"github.com/quiesce-go/quiesce/domino"
 	"github.com/quiesce-go/quiesce/domino/notes"
 	"github.com/quiesce-go/quiesce/domino/nsf"
 	"github.com/quiesce-go/quiesce/internal/sim/dominosim"
+	"github.com/quiesce-go/quiesce/sink"
 )
 
 // TestOwnServer runs on the machine of a Domino server, and changes nothing but what the package's documentation says.
@@ -72,7 +72,9 @@ func beside(t *testing.T, c notes.Command, folder string) {
 	for _, how := range []string{"staged", "streamed"} {
 		src, err := domino.New(c, &domino.Options{Instance: "own", StateDir: filepath.Join(t.TempDir(), "state"), Include: []string{folder + "/*"}, SkipFiles: true, SkipAttachments: true})
 		require.NoError(t, err)
-		cfg := backup.Config{Job: "own", Source: keeping{src}, Sink: backuptest.NewMemSink()}
+		dir, err := sink.OpenDir(filepath.Join(t.TempDir(), "sink"))
+		require.NoError(t, err)
+		cfg := backup.Config{Job: "own", Source: keeping{src}, Sink: dir}
 		if how == "staged" {
 			cfg.Stager = backup.DirStager{Dir: filepath.Join(t.TempDir(), "stage")}
 		}
