@@ -61,6 +61,7 @@
 //
 //	execute         none (the default): files and script. sqlplus: Options.SQLPlus starts the instance of ORACLE_SID with init.ora, and recovers. sql: the same over the connection, to an instance that was started with
 //	                NOMOUNT and CONTROL_FILES that name where the control files go; go-ora's login to one is unproven
+//	                rman: the same for backups of which RMAN made anything, by Options.RMAN. Its pieces and copies are put into the folder pieces below work, and catalogued; the script is restore.rman
 //	open=resetlogs  opens the database, which begins a new incarnation. Without it a database that was recovered stays mounted
 //	to=DIR          all files below this folder, also the names of online logs and temporary files: another machine, or another place
 //	move:OLD=NEW    one data file elsewhere
@@ -72,7 +73,7 @@
 // full ended it goes to the end of the full. The control file is that of the last backup that is applied to its
 // end; a data file that came to be after the full is made anew from redo, one that was not backed up is taken offline.
 //
-// Without Overwrite nothing is replaced, and an instance that runs is left alone. With it, and execute=sqlplus, the instance is ended by SHUTDOWN ABORT; execute=none refuses while the database answers. All files have temporary names
+// Without Overwrite nothing is replaced, and an instance that runs is left alone. With it, and execute=sqlplus or rman, the instance is ended by SHUTDOWN ABORT; execute=none refuses while the database answers. All files have temporary names
 // until each is complete and checked as Verify does; so there must be room for both, and a restore that the disks cannot hold is refused before anything is written. Online logs are never written, but OPEN RESETLOGS gives up what they hold: a warning names them.
 //
 // # One tablespace
@@ -83,6 +84,20 @@
 //
 // Without Overwrite the data files that are missing are put back, and the others kept and recovered with them. So a restore that dies, on whatever line, is taken up by the next; meanwhile the tablespace is offline, and all else in use.
 // With execute=none nothing in the database is changed: data files lie beside their places under temporary names, and restore-tablespaces.sql does the rest. move and work are as above; to, open and utc_offset have no meaning here.
+//
+// # Rehearsal
+//
+// Rehearse restores below a folder of this machine and removes it again. Method auxiliary, when Options.Auxiliary names an ORACLE_SID that nothing else uses, recovers the copy there, reads every block of it, opens it with RESETLOGS, asks the server about each
+// file, has RMAN, where it is, look into the blocks, and ends the instance by SHUTDOWN ABORT. Method validate has RMAN know the files for a while at the database itself, and asks it whether a restore would find all it needs, and to read what RMAN made.
+//
+//	method=auxiliary|validate   default: auxiliary when Options.Auxiliary is set
+//	parameter:NAME=VALUE        memory, processes and the like of the auxiliary instance
+//	elsewhere=true              no disk group of the original can be reached from this machine
+//	utc_offset                  as of a restore
+//
+// The auxiliary instance has parameters of its own, of which none names a place or a name of the original, registers with no listener, and runs no jobs. Before it is recovered, and again before it is opened, every file that the copy names must be below the folder. Statements that
+// delete files (RENAME FILE of managed files, ending block change tracking or flashback) are refused where the original's may be on this machine. An instance is ended only when all its control files are in the folder of a rehearsal. A lock in the scratch
+// folder, which ends with its process, tells a living rehearsal, which is backup.ErrBusy, from a dead one, which the next one ends and removes.
 //
 // # What is guaranteed
 //
@@ -109,7 +124,7 @@
 //
 // Changes made without logging are in no log; a log run names the files that have some. Keystores of encrypted data are not backed up; a warning names them. The rest of the Oracle home is not looked at.
 //
-// A file that this process removed stays in V$ARCHIVED_LOG until RMAN's CROSSCHECK. Whether a database opens with what was copied, only a restore tells: Verify knows forms, not contents.
+// A file that this process removed stays in V$ARCHIVED_LOG until RMAN's CROSSCHECK. Whether a database opens with what was copied, only a restore or a rehearsal tells: Verify knows forms, not contents.
 //
 // In RAC the archived logs of all instances must be readable in one place, and the scratch folder be shared, since any instance may write the control file. Where the agent moves to another machine, Options.StateDir moves with it, or what a dead run
 // left in backup mode counts as somebody else's.

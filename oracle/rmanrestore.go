@@ -204,7 +204,12 @@ func (c *course) restored() []chapter {
 
 // recovering applies the differential and the redo.
 func (c *course) recovering() []chapter {
-	commands := []string{fmt.Sprintf("RUN {\n  %s\n  SET ARCHIVELOG DESTINATION TO %s;\n  RECOVER DATABASE;\n}", c.setUntil(), quoteText(joinServer(c.work, "arch")))}
+	// RMAN makes files that redo tells of and the control file does not know, where they were or where it is told [BRU].
+	elsewhere := ""
+	if c.opt.to != "" {
+		elsewhere = "  SET NEWNAME FOR DATABASE TO " + quoteText(joinServer(c.opt.to, "%U")) + ";\n"
+	}
+	commands := []string{fmt.Sprintf("RUN {\n  %s\n%s  SET ARCHIVELOG DESTINATION TO %s;\n  RECOVER DATABASE;\n}", c.setUntil(), elsewhere, quoteText(joinServer(c.work, "arch")))}
 	return []chapter{{"Recovery " + c.goal + ". RMAN-06054 names a log that is missing.", commands}}
 }
 

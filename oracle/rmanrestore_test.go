@@ -197,3 +197,51 @@ func TestRMANLogsOnAFullOfAnotherMode(t *testing.T) {
 		})
 	}
 }
+
+// The control file is that of the link before, which does not know the file that the target needs.
+func TestRMANMakesADataFileThatTheControlFileDoesNotKnow(t *testing.T) {
+	t.Parallel()
+	for name, moved := range map[string]bool{"in place": false, "elsewhere": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := rmanLab(t, Options{}, nil)
+			l.commit("one")
+			l.take(backup.Full)
+			l.commit("two")
+			made, err := l.sim.AddFile("USERS", filepath.Join(l.dir, "server", "oradata", "late.dbf"))
+			require.NoError(t, err)
+			for n := range 30 {
+				l.commit(fmt.Sprint("row ", n))
+			}
+			l.take(backup.Log)
+			truth := l.truth()
+			last := truth[len(truth)-1].SCN
+			options := with(open, "execute", "rman")
+			if moved {
+				options["to"] = filepath.Join(l.dir, "moved")
+				l.sim.Crash()
+			} else {
+				l.lose()
+				require.NoError(t, os.RemoveAll(made))
+			}
+			require.NoError(t, l.restore(backup.Target{Position: SCN(last).Position(), Select: []backup.Selection{{Name: itemName}}}, false, options))
+			assert.Equal(t, below(truth, func(r oraclesim.Record) bool { return r.SCN < last }), l.contents())
+			for _, f := range l.sim.Files() {
+				if moved {
+					assert.Equal(t, options["to"], filepath.Dir(f.Path))
+				}
+			}
+		})
+	}
+}
+
+// Files that were in ASM are restored into a folder.
+func TestRMANRestoresOutOfASM(t *testing.T) {
+	t.Parallel()
+	l := rmanLab(t, Options{}, func(c *oraclesim.Config) { c.ASM = true })
+	truth := l.rmanHistory(1)
+	l.sim.Crash()
+	to := filepath.Join(l.dir, "moved")
+	require.NoError(t, l.restore(backup.Target{}, false, with(open, "execute", "rman", "to", to)))
+	assert.Equal(t, below(truth, func(oraclesim.Record) bool { return true }), l.contents())
+}

@@ -16,8 +16,8 @@ type API interface {
 // Thread is one thread of Notes. Its methods are the functions of the C API that a backup needs, one for one, and are called one at a time. A call that Domino answered with
 // a status returns a Status; any other error means that the process behind it is gone or was told wrongly, and that nothing is known of the call.
 //
-// When ctx ends before Domino has answered, the call returns the reason, the thread is lost and every later call on it fails; Domino's own state is what it is, so
-// ends and aborts must be called with a context of their own before that.
+// When ctx has ended before a call, nothing is asked. When it ends before Domino has answered, an API may wait a little for the answer, as that of Start does, and then the call returns the reason, the thread is lost
+// and every later call on it fails. Domino's own state is what it is, so ends and aborts must be called with a context of their own.
 type Thread interface {
 	// DataDirectory is OSGetDataDirectory.
 	DataDirectory(ctx context.Context) (string, error)
@@ -78,11 +78,14 @@ type Thread interface {
 	End() error
 }
 
-// Handle is a DBHANDLE, BackupContext the context of NSFBackupStart, ApplyContext that of NSFBackupStartApplyChangeInfo. They mean nothing outside their thread.
+// What follows means nothing outside its thread.
 type (
-	Handle        uint64
+	// Handle is a DBHANDLE.
+	Handle uint64
+	// BackupContext is the context of NSFBackupStart.
 	BackupContext uint64
-	ApplyContext  uint64
+	// ApplyContext is the context of NSFBackupStartApplyChangeInfo.
+	ApplyContext uint64
 )
 
 // LogInfo is what the log knows of a database.

@@ -24,3 +24,12 @@ func ParseUNID(s string) (UNID, error) {
 
 // IsZero reports whether there is no id: nothing has ever been logged.
 func (u UNID) IsZero() bool { return u == UNID{} }
+
+// MarshalText is String.
+func (u UNID) MarshalText() ([]byte, error) { return []byte(u.String()), nil }
+
+// UnmarshalText is ParseUNID.
+func (u *UNID) UnmarshalText(text []byte) (err error) {
+	*u, err = ParseUNID(string(text))
+	return err
+}

@@ -10,6 +10,7 @@ import (
 // applications are what this program can back up.
 func applications() config.Registry {
 	return config.Registry{
+		"domino": config.App(openDomino),
 		"mssql":  config.App(openMSSQL),
 		"mysql":  config.App(openMySQL),
 		"oracle": config.App(openOracle),

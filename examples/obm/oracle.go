@@ -30,6 +30,8 @@ type oracleSettings struct {
 	RequiredDestinations []int           `yaml:"required_destinations,omitempty"`
 	SQLPlus              string          `yaml:"sqlplus,omitempty"`
 	RMAN                 rmanSettings    `yaml:"rman,omitempty"`
+	Auxiliary            string          `yaml:"auxiliary,omitempty"`
+	AuxiliaryHome        config.Path     `yaml:"auxiliary_home,omitempty"`
 }
 
 // rmanSettings is the section rman of oracle.
@@ -53,7 +55,8 @@ func (s *oracleSettings) options() *oracle.Options {
 		WholeDatabase: s.WholeDatabase, Files: s.Files, Connections: s.Connections, ChunkSize: int(s.ChunkSize), Directories: s.Directories,
 		ArchiveWait: time.Duration(s.ArchiveWait), ConnectTimeout: time.Duration(s.ConnectTimeout), KeepDoubtful: s.KeepDoubtful,
 		PurgeArchived: s.PurgeArchived, RequiredDestinations: s.RequiredDestinations, SQLPlus: s.SQLPlus,
-		RMAN: s.RMAN.Program, RMANConnect: s.RMAN.Connect.Reveal(), RMANFormat: oracle.RMANFormat(s.RMAN.Format), RMANCompressed: s.RMAN.Compressed}
+		RMAN: s.RMAN.Program, RMANConnect: s.RMAN.Connect.Reveal(), RMANFormat: oracle.RMANFormat(s.RMAN.Format), RMANCompressed: s.RMAN.Compressed,
+		Auxiliary: s.Auxiliary, AuxiliaryHome: string(s.AuxiliaryHome)}
 }
 
 // openOracle opens the database of a job, or another one to restore into, whose DSN is to.

@@ -65,6 +65,12 @@ var importRules = [...]importRule{
 		wrong:  pkg{ImportPath: module + "/sink", Deps: []string{"github.com/aws/aws-sdk-go-v2/service/s3"}},
 	},
 	{
+		name:   "only the child of the agent for Domino links purego",
+		why:    "it makes a program load C libraries, which must share no process with anything else of ours, and no longer static",
+		broken: puregoImports,
+		wrong:  pkg{ImportPath: module + "/domino/notes", Deps: []string{purego + "/internal/fakecgo"}},
+	},
+	{
 		name:   "simulators stand alone",
 		why:    "a simulator that shares code with what it imitates repeats its mistakes",
 		broken: simulatorImports,
@@ -201,6 +207,21 @@ func cloudImports(p pkg, _ map[string]pkg) (bad []string) {
 	return bad
 }
 
+const purego = "github.com/ebitengine/purego"
+
+func puregoImports(p pkg, _ map[string]pkg) (bad []string) {
+	if p.path() == "domino/capi" || p.path() == "domino/quiesce-notes" {
+		return nil
+	}
+	for _, d := range p.Deps {
+		lib := d == purego || strings.HasPrefix(d, purego+"/")
+		if lib && !linksAnything(p) || d == module+"/domino/capi" { // what a program links may have it for macOS's own interfaces
+			bad = append(bad, "depends on "+d)
+		}
+	}
+	return bad
+}
+
 // simulatedClient plays a server in the part of an S3 client. The genuine SDK signs and frames requests as clients do, without sharing code with our endpoint. Tests alone link it.
 const simulatedClient = "internal/sim/mssqlsim/s3device"
 
@@ -215,6 +236,9 @@ func simulatorImports(p pkg, _ map[string]pkg) (bad []string) {
 		if p.path() == simulatedOracle && i == "github.com/sijms/go-ora/v2/network" {
 			continue
 		}
+		if strings.HasPrefix(p.path(), simulatedDomino) && (i == module+"/domino/notes" || i == module+"/internal/filelock") {
+			continue
+		}
 		if !standard(i) && !strings.HasPrefix(i, module+"/internal/sim/") {
 			bad = append(bad, "imports "+i)
 		}
@@ -224,6 +248,9 @@ func simulatorImports(p pkg, _ map[string]pkg) (bad []string) {
 
 // simulatedOracle answers with the error type of the driver in whose place it stands, so that the errors of both are told apart by the same code. Nothing else of the driver is imported.
 const simulatedOracle = "internal/sim/oraclesim"
+
+// simulatedDomino stands in the place of the Notes C API, so that it has the Go shape of that API: an interface, ids and status numbers. Its locks are seen by other processes.
+const simulatedDomino = "internal/sim/dominosim"
 
 func testingImports(p pkg, _ map[string]pkg) (bad []string) {
 	if p.forTests() {

@@ -31,6 +31,9 @@ type Inspector interface {
 // HeadSize is how many bytes an Inspector may look at to recognise a file.
 const HeadSize = 64 << 10
 
+// namer is an Inspector of files whose content tells nothing. It is asked for the name of a file, without its directory, when no Inspector knows the content.
+type namer interface{ MatchName(base string) bool }
+
 // Report is what an Inspector found.
 type Report struct {
 	// Details are what the file holds, for people and programs. They are printed as JSON.
@@ -137,26 +140,37 @@ func inspectFile(ctx context.Context, known []Inspector, name string) (Inspected
 		return one, &backup.Error{Op: "inspect", Artifact: name, Err: err}
 	}
 	for _, i := range known {
-		if !i.Match(head, info.Size()) {
-			continue
+		if i.Match(head, info.Size()) {
+			err := one.by(ctx, i, f)
+			return one, err
 		}
-		one.Type = i.Type()
-		if _, err := f.Seek(0, io.SeekStart); err != nil {
-			return one, &backup.Error{Op: "inspect", Artifact: name, Err: err}
+	}
+	for _, i := range known {
+		if n, ok := i.(namer); ok && n.MatchName(filepath.Base(name)) {
+			err := one.by(ctx, i, f)
+			return one, err
 		}
-		r, err := i.Inspect(ctx, f)
-		if err != nil {
-			return one, &backup.Error{Op: "inspect", Artifact: name, Err: err}
-		}
-		one.Problems = append(one.Problems, r.Problems...)
-		if r.Details != nil {
-			one.Details = r.Details
-		}
-		one.OK = len(one.Problems) == 0
-		return one, nil
 	}
 	one.Problems = append(one.Problems, "not recognised")
 	return one, nil
+}
+
+// by lets an inspector have the file.
+func (one *Inspected) by(ctx context.Context, i Inspector, f *os.File) error {
+	one.Type = i.Type()
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return &backup.Error{Op: "inspect", Artifact: one.Path, Err: err}
+	}
+	r, err := i.Inspect(ctx, f)
+	if err != nil {
+		return &backup.Error{Op: "inspect", Artifact: one.Path, Err: err}
+	}
+	one.Problems = append(one.Problems, r.Problems...)
+	if r.Details != nil {
+		one.Details = r.Details
+	}
+	one.OK = len(one.Problems) == 0
+	return nil
 }
 
 func printInspected(w io.Writer, all []Inspected) {

@@ -30,7 +30,7 @@ func (in *invocation) inspectors(identityFile string) ([]Inspector, error) {
 		}
 	}
 	own := []Inspector{manifestFile{}, markFile{}, leaseFile{}, sumsFile{}, entriesFile{}, sealedFile{keys}, mysqlIndex{}, mysqlScript{}, mysqlChunk{}, &mssqlMedia{},
-		oracleFile{blockfile.Data}, oracleFile{blockfile.Redo}, oracleFile{blockfile.Control}, oracleInventory{}, oraclePasswords{}}
+		oracleFile{blockfile.Data}, oracleFile{blockfile.Redo}, oracleFile{blockfile.Control}, oracleInventory{}, oraclePasswords{}, notesDatabase{}, notesExtent{}}
 	own = append(own, oracleTexts()...)
 	return append(append([]Inspector{}, in.Inspectors...), own...), nil
 }

@@ -58,9 +58,12 @@
 //     SQL.SQLCODE, statements that end with ';', and PL/SQL that ends with '/'.
 //   - rman: CONNECT TARGET, RUN, BACKUP of database, tablespace, data files, archived logs, all or by sequence, control file, SPFILE as sets, one for each channel, or copies, whole or incremental, FORMAT with the usual letters, TAG;
 //     CHANGE ... UNCATALOG of a piece or copy by its name; SET UNTIL, NEWNAME, DBID, ARCHIVELOG DESTINATION, COMMAND ID;
-//     RESTORE of control file, SPFILE, database, and VALIDATE and PREVIEW; SWITCH DATAFILE ALL; RECOVER DATABASE; CATALOG; VALIDATE DATABASE; CROSSCHECK; DELETE ARCHIVELOG ALL and DELETE EXPIRED; SQL; what sqlplus
+//     RESTORE of control file, SPFILE, database [FROM TAG], and VALIDATE and PREVIEW; SWITCH DATAFILE | TEMPFILE ALL; RECOVER DATABASE; CATALOG; VALIDATE DATABASE, BACKUPSET; CHANGE BACKUP | COPY | ARCHIVELOG ALL UNCATALOG; HOST; CROSSCHECK; DELETE ARCHIVELOG ALL and DELETE EXPIRED; SQL; what sqlplus
 //     starts and alters. CONFIGURE, ALLOCATE CHANNEL, LIST and the like change nothing. An error is a stack behind RMAN-00569 and exit status 1 [BRU 24, RMAN]. Sets are in a form of this simulator's own.
 //     An image copy or set needs redo up to the end of its reading, as a server's does.
+//
+// Several instances are on one machine by [NewHost]: programs go to that of ORACLE_SID, and a database is mounted by one of them at a time, by its DB_UNIQUE_NAME (ORA-01102). RENAME FILE deletes a managed file (o1_mf_) of the old name. Block change tracking and a
+// flashback log are one file each, which an open instance writes to and which switching them off deletes [SQL].
 //
 // # What is not simulated
 //

@@ -1,0 +1,43 @@
+package domino
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/quiesce-go/quiesce/backup"
+)
+
+// An object that could not be read comes with a later run, however old it is by then.
+func TestAttachmentInUseComesLater(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	require.NoError(t, l.sim.SetIni("DAOSBasePath", "DAOS"))
+	l.create("names.nsf")
+	l.file("DAOS/0001/A.nlo", "object a")
+	l.file("DAOS/0001/C.nlo", "object c")
+	dir := filepath.Join(l.sim.DataDir(), "DAOS", "0001")
+	old := time.Now().Add(-24 * time.Hour)
+	for _, name := range []string{"A.nlo", "B.nlo"} {
+		if name == "B.nlo" {
+			// A link to itself can be listed and not opened, as a file in use.
+			require.NoError(t, os.Symlink(filepath.Join(dir, name), filepath.Join(dir, name)))
+			continue
+		}
+		require.NoError(t, os.Chtimes(filepath.Join(dir, name), old, old))
+	}
+	j := l.job(true)
+	m := j.take(backup.Full)
+	assert.Equal(t, 3, itemOf(t, m, itemAttachments).Artifacts, "two objects and the list")
+	require.NotEmpty(t, m.Warnings)
+
+	require.NoError(t, os.Remove(filepath.Join(dir, "B.nlo")))
+	l.file("DAOS/0001/B.nlo", "object b")
+	require.NoError(t, os.Chtimes(filepath.Join(dir, "B.nlo"), time.Now().Add(-time.Minute), time.Now().Add(-time.Minute)))
+	m = j.take(backup.Log)
+	assert.Equal(t, 2, itemOf(t, m, itemAttachments).Artifacts, "the object and the list")
+}

@@ -1,0 +1,190 @@
+package domino
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/quiesce-go/quiesce/backup"
+	"github.com/quiesce-go/quiesce/backup/backuptest"
+	"github.com/quiesce-go/quiesce/domino/notes"
+	"github.com/quiesce-go/quiesce/internal/sim/dominosim"
+)
+
+// clock moves by one tick of Notes whenever somebody looks at it, so that no two things happen at once.
+type clock struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+func newClock() *clock { return &clock{at: time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)} }
+
+func (c *clock) now() time.Time { return c.pass(tick) }
+
+func (c *clock) pass(d time.Duration) time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = c.at.Add(d)
+	return c.at
+}
+
+// lab is a simulated server with an agent.
+type lab struct {
+	t     testing.TB
+	dir   string
+	clock *clock
+	sim   *dominosim.Server
+	opt   Options
+}
+
+func newLab(t testing.TB, change ...func(*dominosim.Config)) *lab {
+	t.Helper()
+	l := &lab{t: t, dir: t.TempDir(), clock: newClock()}
+	cfg := dominosim.Config{Clock: l.clock.now, Style: notes.LogArchive}
+	for _, c := range change {
+		c(&cfg)
+	}
+	var err error
+	l.sim, err = dominosim.New(filepath.Join(l.dir, "server"), cfg)
+	require.NoError(t, err)
+	l.opt = Options{Instance: "mail1/acme", StateDir: filepath.Join(l.dir, "state"), Now: l.clock.now, OfflineWait: 50 * time.Millisecond, EndTimeout: 5 * time.Second}
+	return l
+}
+
+func (l *lab) source() *Source {
+	s, err := FromAPI(func(context.Context) (notes.API, error) { return l.sim.Process(), nil }, &l.opt)
+	require.NoError(l.t, err)
+	return s
+}
+
+// create makes databases with one entry each.
+func (l *lab) create(names ...string) {
+	l.t.Helper()
+	for _, name := range names {
+		require.NoError(l.t, l.sim.CreateDB(name, dominosim.DB{Title: name}))
+		l.write(name, "created", name)
+	}
+}
+
+func (l *lab) write(db, key, value string) {
+	l.t.Helper()
+	require.NoError(l.t, l.sim.Write(db, key, value))
+}
+
+// file writes a plain file of the data directory.
+func (l *lab) file(name, text string) {
+	l.t.Helper()
+	at := filepath.Join(l.sim.DataDir(), filepath.FromSlash(name))
+	require.NoError(l.t, os.MkdirAll(filepath.Dir(at), 0o700))
+	require.NoError(l.t, os.WriteFile(at, []byte(text), 0o600))
+}
+
+// job is a pipeline of the lab to a sink in memory.
+type job struct {
+	*backup.Pipeline
+	t    testing.TB
+	sink *backuptest.MemSink
+}
+
+func (l *lab) job(streaming bool) *job { return l.jobTo(backuptest.NewMemSink(), streaming, nil) }
+
+func (l *lab) jobTo(sink *backuptest.MemSink, streaming bool, events func(backup.Event)) *job {
+	l.t.Helper()
+	cfg := backup.Config{Job: "mail", Source: l.source(), Sink: sink, PartSize: 64 << 10, Workers: 2, Events: events}
+	if !streaming {
+		cfg.Stager = backup.DirStager{Dir: filepath.Join(l.dir, "stage")}
+	}
+	p, err := backup.New(cfg)
+	require.NoError(l.t, err)
+	return &job{p, l.t, sink}
+}
+
+func (j *job) take(kind backup.Kind) *backup.Manifest {
+	j.t.Helper()
+	m, err := j.Backup(j.t.Context(), kind)
+	require.NoError(j.t, err)
+	return m
+}
+
+func (j *job) restore(t backup.Target, o backup.RestoreOptions) error {
+	j.t.Helper()
+	plan, err := j.Plan(j.t.Context(), t)
+	require.NoError(j.t, err)
+	return j.Restore(j.t.Context(), plan, o)
+}
+
+// kinds is what became of each item.
+func kinds(m *backup.Manifest) map[string]backup.Kind {
+	out := map[string]backup.Kind{}
+	for _, it := range m.Items {
+		if it.Failed() {
+			out[it.Name] = "failed"
+			continue
+		}
+		out[it.Name] = it.Kind
+	}
+	return out
+}
+
+func named(names ...string) (out []backup.Selection) {
+	for _, n := range names {
+		out = append(out, backup.Selection{Name: n})
+	}
+	return out
+}
+
+// databasesOf are the names of the databases in the data directory.
+func (l *lab) databasesOf() (names []string) {
+	_ = filepath.WalkDir(l.sim.DataDir(), func(path string, e fs.DirEntry, err error) error {
+		if err == nil && !e.IsDir() && isDatabase(path) {
+			rel, _ := filepath.Rel(l.sim.DataDir(), path)
+			names = append(names, filepath.ToSlash(rel))
+		}
+		return nil
+	})
+	slices.Sort(names)
+	return names
+}
+
+// print is a fingerprint of the databases.
+func (l *lab) print(skip func(name string) bool) (string, error) {
+	sum := sha256.New()
+	n := 0
+	for _, name := range l.databasesOf() {
+		if skip(name) {
+			continue
+		}
+		all, err := l.sim.Read(name)
+		if err != nil {
+			return "", err
+		}
+		n += len(all)
+		fmt.Fprintf(sum, "%s\n", name)
+		for _, k := range slices.Sorted(maps.Keys(all)) {
+			fmt.Fprintf(sum, "%q=%q\n", k, all[k])
+		}
+	}
+	return fmt.Sprintf("%d entries %s", n, hex.EncodeToString(sum.Sum(nil)[:8])), nil
+}
+
+// leavings are files of ours in the data directory.
+func (l *lab) leavings() error {
+	return filepath.WalkDir(l.sim.DataDir(), func(path string, _ fs.DirEntry, err error) error {
+		if err == nil && (strings.HasSuffix(path, unfinished) || strings.HasSuffix(path, replaced)) {
+			return fmt.Errorf("%s is left", path)
+		}
+		return err
+	})
+}
