@@ -252,12 +252,19 @@ func (x *restoring) online(ctx context.Context, t *target) error {
 
 // told says what is to be done after a restore.
 func (x *restoring) told() {
-	var plain []string
+	var plain, offline []string
 	rolled := false
 	for _, t := range x.c.targets {
-		if rolled = rolled || t.rolled; !t.rolled {
+		rolled = rolled || t.rolled
+		switch {
+		case wayOf(t.copy.step) == wayOffline:
+			offline = append(offline, t.item)
+		case !t.rolled:
 			plain = append(plain, t.item)
 		}
+	}
+	if len(offline) > 0 {
+		x.set.Warn(fmt.Sprintf("%d databases are plain copies of a stopped server or a snapshot (way: %s), without log: %s. Run \"load fixup -f NAME\" on each before it is used, and take a full at once", len(offline), wayOffline, abbreviated(offline)))
 	}
 	if rolled {
 		x.set.Warn("databases that were recovered are new instances (DBIID): the next run takes a full of each, and until then the log since now serves none of them; take one at once")
