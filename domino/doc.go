@@ -40,6 +40,9 @@
 // the log in the plan. Domino asks for the extents that it needs, from the first, and only these are fetched. Then the database in its place is taken offline, replaced, and the new one brought online; what was
 // there is kept until that is done. A recovery consumes the copy and gives a new instance id, so that the next log run takes a full of it by itself; take one at once.
 //
+// A restore that is killed leaves the original at its place, or beside it as NAME.quiesce-old, and never loses it. The next one puts it back where nothing is in its place; where the restored database is there, too, it refuses, and says
+// which file is which and what to do. Backups name such a file in a warning.
+//
 // Nothing is overwritten unless the restore allows it, and notes.ini never, where there is one. NLOs that are missing are put back; none is overwritten. The options of a restore:
 //
 //	to=DIR         databases go below this directory of the data directory, under their names; Selection.As names a single one
