@@ -105,7 +105,7 @@ func (c *course) addDatabase(step *backup.RestoreStep, r backup.RestoreRequest) 
 		if !ok {
 			return nil, fmt.Errorf("%w: its change information is missing, without which the copy is inconsistent", backup.ErrCorrupt)
 		}
-		if d.Size > 0 {
+		if d.Size > 0 || !hooked {
 			t.delta = &placed{step, d}
 		}
 	}
