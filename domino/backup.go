@@ -226,8 +226,11 @@ func (r *run) decide(ctx context.Context, t *thread) (*plan, error) {
 		p.full, p.reason = true, "no full backup in the series of the transaction log that the server writes is at the target"
 		for _, db := range r.inv.databases {
 			why := p.reason
-			if a := r.req.Anchors[db.name]; a.Full == nil {
+			switch a := r.req.Anchors[db.name]; {
+			case a.Full == nil:
 				why = "no full backup of it is at the target"
+			case wayOfLink(a.Full) != wayCAPI:
+				why = promoted(a, notes.LogInfo{})
 			}
 			p.take = append(p.take, wanted{file: db, reason: why})
 		}
@@ -336,7 +339,7 @@ func (r *run) remember(p *plan) {
 }
 
 func (r *run) meta() map[string]string {
-	m := map[string]string{"data": r.inv.data, "log": strings.TrimPrefix(styleName(r.style, nil), "keeps its transaction log in ")}
+	m := map[string]string{"data": r.inv.data, metaWay: wayCAPI, "log": strings.TrimPrefix(styleName(r.style, nil), "keeps its transaction log in ")}
 	if !r.archives && r.style == notes.LogArchive {
 		m["log"] = "none"
 	}

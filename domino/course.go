@@ -29,7 +29,8 @@ type target struct {
 	copy placed
 	// delta is the change information where it lies beside the copy.
 	delta *placed
-	// id is the series of its log, from extent on; zero when it is not logged. It is recovered to the time until; rolled says that the plan has log for that.
+	// logged says that it is recovered, to the time until; id is the series of its log, from extent on, as far as the backup knows them; rolled says that the plan has log for that.
+	logged bool
 	id     notes.UNID
 	extent uint32
 	until  time.Time
@@ -57,10 +58,16 @@ func (s *Source) newCourse(r backup.RestoreRequest, set *backup.RestoreSet, o re
 	c := &course{opt: o, data: data, extents: map[notes.UNID]map[uint32]placed{}}
 	byName := map[string]*target{}
 	for _, step := range set.Steps() {
+		if err := s.foreign(step, set, o); err != nil {
+			return nil, err
+		}
 		var err error
 		switch step.Item.Name {
+		case itemLogFiles: // left out, with a warning
 		case itemLog:
-			err = c.addLog(step, byName, r.Target.Time.IsZero())
+			if !o.noLog && (!shared(step) || o.server) {
+				err = c.addLog(step, byName, r.Target.Time.IsZero())
+			}
 		case itemFiles:
 			c.files = append(c.files, step)
 			c.addINI(step)
@@ -92,15 +99,22 @@ func (c *course) addDatabase(step *backup.RestoreStep, r backup.RestoreRequest) 
 		return nil, fmt.Errorf("%w: the backup has no copy of it", backup.ErrCorrupt)
 	}
 	t := &target{item: name, copy: placed{step, e}}
-	if _, streamed := e.Meta["delta"]; streamed {
+	hooked := wayOf(step) == wayHook
+	if _, streamed := e.Meta["delta"]; streamed || hooked {
 		d, ok := step.Find(e.Name + deltaSuffix)
 		if !ok {
 			return nil, fmt.Errorf("%w: its change information is missing, without which the copy is inconsistent", backup.ErrCorrupt)
 		}
-		t.delta = &placed{step, d}
+		if d.Size > 0 || !hooked {
+			t.delta = &placed{step, d}
+		}
+	}
+	if hooked && instanceOf(e.Meta[metaDBIID]) {
+		t.logged, t.until = true, step.Item.Window.To.Truncate(tick).Add(tick)
 	}
 	if id := e.Meta[metaLogID]; id != "" {
 		var err error
+		t.logged = true
 		if t.id, err = notes.ParseUNID(id); err != nil {
 			return nil, err
 		}

@@ -295,7 +295,7 @@ func (d *dump) take(ctx context.Context) (it *backup.Item, err error) {
 }
 
 func (d *dump) item(after *stamp) (*backup.Item, error) {
-	note, err := json.Marshal(databaseCheckpoint{after})
+	note, err := json.Marshal(databaseCheckpoint{Stamp: after})
 	if err != nil {
 		return nil, err
 	}

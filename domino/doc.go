@@ -40,10 +40,14 @@
 // the log in the plan. Domino asks for the extents that it needs, from the first, and only these are fetched. Then the database in its place is taken offline, replaced, and the new one brought online; what was
 // there is kept until that is done. A recovery consumes the copy and gives a new instance id, so that the next log run takes a full of it by itself; take one at once.
 //
+// A restore that is killed leaves the original at its place, or beside it as NAME.quiesce-old, and never loses it. The next one puts it back where nothing is in its place; where the restored database is there, too, it refuses, and says
+// which file is which and what to do. Backups name such a file in a warning.
+//
 // Nothing is overwritten unless the restore allows it, and notes.ini never, where there is one. NLOs that are missing are put back; none is overwritten. The options of a restore:
 //
 //	to=DIR         databases go below this directory of the data directory, under their names; Selection.As names a single one
 //	replica=new    a new replica id, so that replication does not overwrite what was restored, nor spread it
+//	log=none       databases as they were when their fulls began; log that the plan has is left out
 //	mode=server    a whole server into the empty data directory data=DIR, for a server that is installed with the same directories and not started: files, notes.ini told to rebuild the control file
 //	               of the log, the extents into the log directory, and the databases, when the job's process of Notes works in that directory
 //	machine=other  with mode=server, when it is not the machine of the backups: media recovery only
@@ -60,6 +64,19 @@
 //
 // OfflineSource copies the files of a server that is stopped, or a snapshot of one. It refuses a directory of which a process has databases open, as far as that can be seen, and fails when one changes during the copy. There is no log to roll
 // forward. Of a snapshot it says that the databases are as after a power cut.
+//
+// # From one way to another
+//
+// Each backup notes the way that made it, "way" in its meta: capi, hook or offline. Every way verifies what the others made, and puts plain files and attachments of it back. With databases it is so:
+//
+//	made by   Source                                  HookSource   OfflineSource
+//	capi      restores                                refuses      refuses
+//	hook      restores, with log=none where it has    restores     refuses
+//	          log, for which Domino told no numbers
+//	offline   restores, as plain copies that need     refuses      restores
+//	          a fixup
+//
+// A refusal names the way that can, and touches nothing. A log run never continues what another way made: it takes a full of all databases, and says so.
 //
 // # What is guaranteed
 //

@@ -24,6 +24,9 @@ func (h *HookSource) Restore(ctx context.Context, req backup.RestoreRequest, set
 		return h.base.fail(ctx, "restore", "", fmt.Errorf("%w: a restore by Domino's own task takes none here; the request in dominobackup.nsf has them", backup.ErrOption))
 	}
 	r := &hookRestore{h: h, req: req, set: set, byReference: map[string]placed{}, byName: map[string]placed{}, wanted: map[string]bool{}}
+	if err := h.base.only(wayHook, "Domino's own restore asks for the references that it was given with its backup, and this one has none", set); err != nil {
+		return err
+	}
 	r.index()
 	if err := r.beside(ctx); err != nil {
 		return h.base.fail(ctx, "restore", "", err)
@@ -212,42 +215,44 @@ func (r *hookRestore) beside(ctx context.Context) error {
 // Verify implements backup.Verifier, without a server: every artifact is read to its end and compared with the size and checksum of when it was taken; a database must begin as one, be as long as its header says, and
 // have its change information; the extents of a link must all be there. Only a recovery tells whether Domino can use them.
 func (h *HookSource) Verify(ctx context.Context, set *backup.RestoreSet) error {
-	for _, step := range set.Steps() {
-		v := &verifying{src: h.base, set: set, step: step}
-		extents := 0
-		for _, e := range step.Entries {
-			var check nsf.Checker
-			if err := v.copy(ctx, e, &check); err != nil {
-				return err
-			}
-			if e.Meta[metaItem] == "" {
-				continue
-			}
-			if e.Role == backup.RoleLog {
-				extents++
-				continue
-			}
-			if _, err := check.Finish(e.Size); err != nil {
-				return v.corrupt(e.Name, err)
-			}
-			if _, ok := step.Find(e.Name + deltaSuffix); !ok {
-				return v.corrupt(e.Name, errors.New("its change information is missing, without which the copy is inconsistent"))
-			}
+	return h.base.verify(ctx, set)
+}
+
+// hooked proves a step of the way hook.
+func (v *verifying) hooked(ctx context.Context) error {
+	extents := 0
+	for _, e := range v.step.Entries {
+		var check nsf.Checker
+		if err := v.copy(ctx, e, &check); err != nil {
+			return err
 		}
-		switch name := step.Item.Name; {
-		case name == itemAttachments:
-			if err := v.lists(); err != nil {
-				return err
-			}
-		case name == itemLog:
-			begin, _ := strconv.ParseUint(string(step.Item.Begin), 10, 64) // what is no number does not fit below
-			if end, err := strconv.ParseUint(string(step.Item.End), 10, 64); err != nil || uint64(extents) != end-begin {
-				return v.corrupt(name, fmt.Errorf("it has %d extents, and should have those from %s to before %s", extents, step.Item.Begin, step.Item.End))
-			}
-		case name != itemFiles:
-			if _, ok := step.Find(databasePrefix + name); !ok {
-				return v.corrupt(name, errors.New("the backup has no copy of it"))
-			}
+		if e.Meta[metaItem] == "" {
+			continue
+		}
+		if e.Role == backup.RoleLog {
+			extents++
+			continue
+		}
+		if _, err := check.Finish(e.Size); err != nil {
+			return v.corrupt(e.Name, err)
+		}
+		if _, ok := v.step.Find(e.Name + deltaSuffix); !ok {
+			return v.corrupt(e.Name, errors.New("its change information is missing, without which the copy is inconsistent"))
+		}
+	}
+	switch it := v.step.Item; it.Name {
+	case itemFiles:
+		return nil
+	case itemAttachments:
+		return v.lists()
+	case itemLog:
+		begin, _ := strconv.ParseUint(string(it.Begin), 10, 64) // what is no number does not fit below
+		if end, err := strconv.ParseUint(string(it.End), 10, 64); err != nil || uint64(extents) != end-begin {
+			return v.corrupt(it.Name, fmt.Errorf("it has %d extents, and should have those from %s to before %s", extents, it.Begin, it.End))
+		}
+	default:
+		if _, ok := v.step.Find(databasePrefix + it.Name); !ok {
+			return v.corrupt(it.Name, errors.New("the backup has no copy of it"))
 		}
 	}
 	return nil

@@ -145,7 +145,7 @@ func (r *hookRun) result(ctx context.Context, full bool) (out backup.Result, err
 		}
 		items = append(items, it)
 	}
-	return backup.Result{Items: items, Untaken: untaken, Warnings: slices.Concat(r.r.inv.warnings, r.r.warnings), Meta: map[string]string{"data": r.h.opt.DataDir, "way": "hook"},
+	return backup.Result{Items: items, Untaken: untaken, Warnings: slices.Concat(r.r.inv.warnings, r.r.warnings), Meta: map[string]string{"data": r.h.opt.DataDir, metaWay: wayHook},
 		Pending: &acknowledged{r.h, r.req.Job, r.at.hookState}}, nil
 }
 
@@ -310,7 +310,7 @@ func (r *hookRun) series(id string) error {
 	if !r.upTo.IsZero() {
 		return fmt.Errorf("extents of two logs came in one run: %s and %s", r.at.LogID, id)
 	}
-	r.at = epoch{hookState: hookState{Epoch: "hook-" + string(r.req.ID), Run: r.req.ID, LogID: id, Databases: r.at.Databases, Told: r.at.Told}, anew: true, reason: "the log of the server was begun anew (LogID)"}
+	r.at = epoch{hookState: hookState{Epoch: hookEpoch + string(r.req.ID), Run: r.req.ID, LogID: id, Databases: r.at.Databases, Told: r.at.Told}, anew: true, reason: "the log of the server was begun anew (LogID)"}
 	if r.req.Kind == backup.Log {
 		return fmt.Errorf("%s, and its extents come with the next run, once all databases are taken", r.at.reason)
 	}
@@ -355,19 +355,22 @@ func (r *hookRun) database(name string, c hook.Call) *hookDatabase {
 	db := r.databases[name]
 	if db == nil {
 		at := r.h.base.opt.Now()
-		db = &hookDatabase{item: backup.Item{Name: name, Kind: backup.Full, Window: backup.Window{From: at, To: at}}}
+		db = &hookDatabase{item: backup.Item{Name: name, Kind: backup.Full, Window: backup.Window{From: at, To: at}, Checkpoint: wayNote(wayHook)}}
 		if r.req.Kind == backup.Log {
 			if db.item.Reason = r.at.reason; r.at.reason == "" {
 				db.item.Reason = "Domino counts it as new, or as a new instance (DBIID)"
 			}
 		}
-		if instance := strings.Trim(c.Reference, "0:- "); instance != "" && !r.h.opt.NoLog {
+		if instanceOf(c.Reference) && !r.h.opt.NoLog {
 			db.item.Stream, db.item.Incarnation, db.item.End = r.at.Epoch, c.Reference, extentPosition(r.at.begin)
 		}
 		r.databases[name] = db
 	}
 	return db
 }
+
+// instanceOf reports whether what Domino said of a database is an instance id (DBIID), which it has when it is logged.
+func instanceOf(reference string) bool { return strings.Trim(reference, "0:- ") != "" }
 
 // copy takes a database that is in backup mode and written to.
 func (r *hookRun) copy(ctx context.Context, c hook.Call, name, ref string, db *hookDatabase) error {
@@ -451,6 +454,7 @@ func (h *HookSource) Salvage(_ context.Context, d *backup.DeadRun) (out backup.S
 	if link != nil {
 		out.Items = append(out.Items, *link)
 	}
+	out.Meta = map[string]string{"data": h.opt.DataDir, metaWay: wayHook}
 	return out, nil
 }
 

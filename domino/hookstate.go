@@ -74,10 +74,13 @@ type epoch struct {
 // resume is where a run goes on. The note may be nil.
 func (s *hookState) resume(req backup.Request) epoch {
 	fresh := func(why string) epoch {
-		return epoch{hookState: hookState{Epoch: "hook-" + string(req.ID), Run: req.ID}, anew: true, reason: why}
+		return epoch{hookState: hookState{Epoch: hookEpoch + string(req.ID), Run: req.ID}, anew: true, reason: why}
 	}
 	const none = "no full backup with log is at the target"
 	last := req.Anchors[itemLog].Last
+	if other := byOtherSince(req, s); other != nil {
+		return fresh(fmt.Sprintf("backup %s was made by way %s, which log of way %s does not continue", other.ID, wayOfLink(other), wayHook))
+	}
 	switch {
 	case s == nil && last == nil:
 		return fresh(none)
@@ -108,6 +111,21 @@ func (s *hookState) resume(req backup.Request) epoch {
 	e.Accepted = e.begin
 	e.Run, e.Told, e.Databases, e.Durable = req.ID, false, false, false
 	return e
+}
+
+// byOtherSince is the newest backup since the last run of this way that another made. What the C API took of the log Domino has given up.
+func byOtherSince(req backup.Request, s *hookState) (newest *backup.Link) {
+	for name, a := range req.Anchors {
+		if name == itemFiles || name == itemAttachments {
+			continue // alike by every way
+		}
+		for _, l := range []*backup.Link{a.Full, a.Last} {
+			if l != nil && wayOfLink(l) != wayHook && (s == nil || l.ID > s.Run) && (newest == nil || l.ID > newest.ID) {
+				newest = l
+			}
+		}
+	}
+	return newest
 }
 
 // based reports whether a full that the log of that epoch continues is at the target.

@@ -175,6 +175,9 @@ func (w *walk) entry(ctx context.Context, at, name string) error {
 	switch {
 	case info.IsDir():
 		return w.directory(ctx, at, name)
+	case info.Mode().IsRegular() && strings.HasSuffix(name, replaced):
+		w.v.warn("%s is a database that a restore set aside; when none is under way one was killed: restore again, which puts it back or says what to do, or rename it back by hand", name)
+		return nil
 	case !info.Mode().IsRegular() || rebuilt(name):
 		return nil
 	case strings.EqualFold(path.Ext(name), ".dir"):

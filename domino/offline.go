@@ -127,7 +127,7 @@ func (o *OfflineSource) all(ctx context.Context, r *run) (out backup.Result, err
 	if err != nil {
 		return out, err
 	}
-	meta := map[string]string{"data": r.inv.data, "way": "offline", "consistency": "stopped"}
+	meta := map[string]string{"data": r.inv.data, metaWay: wayOffline, "consistency": "stopped"}
 	switch {
 	case o.opt.Snapshot:
 		meta["consistency"] = "crash"
@@ -184,7 +184,7 @@ func (o *OfflineSource) items(ctx context.Context, r *run, p *plan) (items []bac
 // database copies one database.
 func (o *OfflineSource) database(ctx context.Context, r *run, w wanted) (backup.Item, error) {
 	at := o.base.opt.Now()
-	it := backup.Item{Name: w.name, Kind: backup.Full, Window: backup.Window{From: at, To: at}}
+	it := backup.Item{Name: w.name, Kind: backup.Full, Window: backup.Window{From: at, To: at}, Checkpoint: wayNote(wayOffline)}
 	damage, err := r.checked(ctx, backup.Artifact{Name: databasePrefix + w.name, Item: w.name, Role: backup.RoleData}, w.path, !o.opt.Snapshot)
 	if err == nil && damage != nil {
 		if !o.opt.Snapshot {
@@ -238,7 +238,7 @@ func (o *OfflineSource) logFiles(ctx context.Context, r *run) (it backup.Item, t
 		return it, false, nil
 	}
 	at := o.base.opt.Now()
-	it = backup.Item{Name: itemLogFiles, Kind: backup.Full, Window: backup.Window{From: at, To: at}}
+	it = backup.Item{Name: itemLogFiles, Kind: backup.Full, Window: backup.Window{From: at, To: at}, Checkpoint: wayNote(wayOffline)}
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, os.ErrNotExist) {
 		r.warn("the log directory %s is not there, and its files are not in the backup", dir)
@@ -314,18 +314,17 @@ func (o *OfflineSource) Estimate(ctx context.Context, _ backup.Request) (bytes i
 
 // Verify implements backup.Verifier as Source does: sizes, checksums and headers.
 func (o *OfflineSource) Verify(ctx context.Context, set *backup.RestoreSet) error {
-	for _, step := range set.Steps() {
-		v := &verifying{src: o.base, set: set, step: step}
-		if step.Item.Name != itemLogFiles {
-			if err := v.all(ctx); err != nil {
-				return err
-			}
-			continue
-		}
-		for _, e := range step.Entries {
-			if err := v.copy(ctx, e, io.Discard); err != nil {
-				return err
-			}
+	return o.base.verify(ctx, set)
+}
+
+// plain proves a step of the way offline.
+func (v *verifying) plain(ctx context.Context) error {
+	if v.step.Item.Name != itemLogFiles {
+		return v.all(ctx)
+	}
+	for _, e := range v.step.Entries {
+		if err := v.copy(ctx, e, io.Discard); err != nil {
+			return err
 		}
 	}
 	return nil

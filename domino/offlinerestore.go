@@ -17,6 +17,9 @@ func (o *OfflineSource) Restore(ctx context.Context, req backup.RestoreRequest, 
 }
 
 func (o *OfflineSource) restore(ctx context.Context, req backup.RestoreRequest, set *backup.RestoreSet) error {
+	if err := o.base.only(wayOffline, "without Domino its databases cannot be completed with their change information, nor rolled forward with their log", set); err != nil {
+		return err
+	}
 	data := o.opt.DataDir
 	for key, value := range req.Options {
 		if key != "data" || !filepath.IsAbs(value) {
@@ -56,6 +59,7 @@ func (o *OfflineSource) restore(ctx context.Context, req backup.RestoreRequest, 
 			c.files = append(c.files, step)
 		case itemAttachments:
 			c.attachments = append(c.attachments, step)
+		case itemLog: // of a way that has one; it says of which time the files are
 		case itemLogFiles:
 			logs = append(logs, step)
 		default:

@@ -22,7 +22,7 @@ type group struct {
 func groupsOf(targets []*target) (order []group, groups map[group][]*target) {
 	groups = map[group][]*target{}
 	for _, t := range targets {
-		if t.id.IsZero() {
+		if !t.logged {
 			continue
 		}
 		g := group{t.id, t.until, !t.rolled}
@@ -37,7 +37,7 @@ func groupsOf(targets []*target) (order []group, groups map[group][]*target) {
 // recoverAll fetches every database and rolls them forward, all of one series to one time in one call, so that no extent is fetched twice. A database that is not logged is only fetched.
 func (x *restoring) recoverAll(ctx context.Context) error {
 	for _, t := range x.c.targets {
-		if !t.id.IsZero() {
+		if t.logged {
 			continue
 		}
 		if x.c.opt.replica {

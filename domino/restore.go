@@ -38,6 +38,10 @@ func (s *Source) restoreInto(ctx context.Context, r backup.RestoreRequest, set *
 		if err != nil {
 			return err
 		}
+		x := &restoring{s: s, r: r, set: set, c: c, t: t, calls: calls}
+		if err := x.mend(ctx); err != nil {
+			return err
+		}
 		there, err := c.occupied()
 		if err != nil {
 			return err
@@ -46,7 +50,6 @@ func (s *Source) restoreInto(ctx context.Context, r backup.RestoreRequest, set *
 			return &backup.Error{Op: "restore", App: application, Instance: s.opt.Instance, Artifact: there[0], Err: fmt.Errorf("%d of the files are there: %w", len(there), backup.ErrExists),
 				Advice: "restore under another name or into another directory (to=DIR), or allow overwriting"}
 		}
-		x := &restoring{s: s, r: r, set: set, c: c, t: t, calls: calls}
 		if err := x.all(ctx); err != nil {
 			return err
 		}
@@ -226,7 +229,11 @@ func (x *restoring) settle(ctx context.Context, t *target) (err error) {
 		return x.online(ctx, t)
 	}
 	if err := x.t.TakeOffline(x.calls, t.to, x.s.opt.OfflineWait); err != nil && !said(err, notes.StatusDBOffline) {
-		return fmt.Errorf("take it offline: %w", err)
+		err = fmt.Errorf("take it offline: %w", err)
+		if !isStatus(err) { // the process died, and it may be offline
+			err = errors.Join(err, x.online(ctx, t))
+		}
+		return err
 	}
 	if err := os.Rename(t.to, old); err != nil {
 		return errors.Join(err, x.online(ctx, t))
@@ -235,16 +242,20 @@ func (x *restoring) settle(ctx context.Context, t *target) (err error) {
 		return errors.Join(err, os.Rename(old, t.to), x.online(ctx, t))
 	}
 	if err := errors.Join(syncDir(filepath.Dir(t.to)), x.online(ctx, t)); err != nil {
-		return err
+		return fmt.Errorf("%s is restored, and what was there before is %s until it is online: %w", t.to, old, err)
 	}
 	return os.Remove(old)
 }
 
-// online brings a database online, on a context of its own: what is offline is of no use to anybody.
+// online brings a database online, on a context of its own, and in another process when that of the restore has died: what is offline is of no use to anybody.
 func (x *restoring) online(ctx context.Context, t *target) error {
 	undo, stop := x.s.undoing(ctx)
 	defer stop()
-	if err := x.t.BringOnline(undo, t.to); err != nil {
+	err := x.t.BringOnline(undo, t.to)
+	if err != nil && !isStatus(err) && undo.Err() == nil {
+		err = x.s.with(undo, func(calls context.Context, other *thread) error { return other.BringOnline(calls, t.to) })
+	}
+	if err != nil {
 		return fmt.Errorf("bring it online: %w", err)
 	}
 	return nil
@@ -252,12 +263,19 @@ func (x *restoring) online(ctx context.Context, t *target) error {
 
 // told says what is to be done after a restore.
 func (x *restoring) told() {
-	var plain []string
+	var plain, offline []string
 	rolled := false
 	for _, t := range x.c.targets {
-		if rolled = rolled || t.rolled; !t.rolled {
+		rolled = rolled || t.rolled
+		switch {
+		case wayOf(t.copy.step) == wayOffline:
+			offline = append(offline, t.item)
+		case !t.rolled:
 			plain = append(plain, t.item)
 		}
+	}
+	if len(offline) > 0 {
+		x.set.Warn(fmt.Sprintf("%d databases are plain copies of a stopped server or a snapshot (way: %s), without log: %s. Run \"load fixup -f NAME\" on each before it is used, and take a full at once", len(offline), wayOffline, abbreviated(offline)))
 	}
 	if rolled {
 		x.set.Warn("databases that were recovered are new instances (DBIID): the next run takes a full of each, and until then the log since now serves none of them; take one at once")

@@ -18,6 +18,7 @@ type restoreOptions struct {
 	server  bool   // a whole server, into an empty data directory
 	data    string // that directory
 	other   bool   // on another machine
+	noLog   bool   // databases as their fulls have them, without log
 	files   string // where a script finds what Pipeline.Fetch has written
 }
 
@@ -29,8 +30,8 @@ func parseRestoreOptions(given map[string]string) (o restoreOptions, err error) 
 			errs = append(errs, fmt.Errorf("restore option %s=%q: %w", key, given[key], err))
 		}
 	}
-	if o.server && (o.to != "" || o.replica) {
-		errs = append(errs, errors.New("restore option mode=server brings everything back as it was: leave out to and replica"))
+	if o.server && (o.to != "" || o.replica || o.noLog) {
+		errs = append(errs, errors.New("restore option mode=server brings everything back as it was: leave out to, replica and log"))
 	}
 	if o.server && o.data == "" || !o.server && (o.data != "" || o.other) {
 		errs = append(errs, errors.New("restore options mode=server and data=DIR, the data directory to fill, go together; machine needs them"))
@@ -64,13 +65,16 @@ func (o *restoreOptions) set(key, value string) error {
 	case "data":
 		o.data = value
 		ok = filepath.IsAbs(value)
+	case "log":
+		o.noLog = value == "none"
+		ok = o.noLog || value == "all"
 	case "files":
 		o.files = value
 	default:
-		return errors.New("unknown; this agent knows to, replica, mode, data, machine and files")
+		return errors.New("unknown; this agent knows to, replica, log, mode, data, machine and files")
 	}
 	if !ok {
-		return errors.New("want replica=new or keep, mode=server or databases, machine=other or same, data=an absolute path")
+		return errors.New("want replica=new or keep, log=none or all, mode=server or databases, machine=other or same, data=an absolute path")
 	}
 	return nil
 }
