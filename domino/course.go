@@ -66,7 +66,7 @@ func (s *Source) newCourse(r backup.RestoreRequest, set *backup.RestoreSet, o re
 		case itemLogFiles: // left out, with a warning
 		case itemLog:
 			if !o.noLog && (!shared(step) || o.server) {
-				err = c.addLog(step, byName)
+				err = c.addLog(step, byName, r.Target.Time.IsZero())
 			}
 		case itemFiles:
 			c.files = append(c.files, step)
@@ -145,8 +145,8 @@ func (c *course) addDatabase(step *backup.RestoreStep, r backup.RestoreRequest) 
 	return t, nil
 }
 
-// addLog notes the extents of a step, and that the databases it serves are rolled forward by it. A later copy of an extent replaces an earlier one, which may have been partial.
-func (c *course) addLog(step *backup.RestoreStep, byName map[string]*target) error {
+// addLog notes the extents of a step, and that the databases it serves are rolled forward by it. A later copy of an extent replaces an earlier one, which may have been partial. latest says that no time was asked for.
+func (c *course) addLog(step *backup.RestoreStep, byName map[string]*target, latest bool) error {
 	for _, e := range step.Entries {
 		if !strings.HasPrefix(e.Name, logPrefix) {
 			continue
@@ -172,7 +172,12 @@ func (c *course) addLog(step *backup.RestoreStep, byName map[string]*target) err
 			return fmt.Errorf("the plan applies log to %s before its full", name)
 		}
 		t.rolled = true
-		if t.until = step.Until.Truncate(tick); step.Until.IsZero() {
+		switch {
+		case !step.Until.IsZero():
+			t.until = step.Until.Truncate(tick)
+		case latest:
+			t.until = step.Item.Window.To.Truncate(tick).Add(tick) // with what there is of the tick in which the log was copied
+		default:
 			t.until = step.Item.Window.To.Truncate(tick)
 		}
 	}

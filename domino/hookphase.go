@@ -153,13 +153,12 @@ func (b *switchboard) expect(p *calling) {
 	b.now = p
 }
 
-// attending runs do while calls of Domino are answered, and returns when none is under way any more.
-func (h *HookSource) attending(ctx context.Context, do func(ctx context.Context, b *switchboard) error) error {
+// attending runs do while calls of Domino are answered as b has it, and returns when none is under way any more.
+func (h *HookSource) attending(ctx context.Context, b *switchboard, do func(ctx context.Context) error) error {
 	l, err := hook.Listen(h.opt.CallDir)
 	if err != nil {
 		return err
 	}
-	b := &switchboard{}
 	serving, stop := context.WithCancelCause(ctx)
 	ended := make(chan error, 1)
 	go func() {
@@ -169,7 +168,7 @@ func (h *HookSource) attending(ctx context.Context, do func(ctx context.Context,
 		}
 		ended <- err
 	}()
-	err = do(serving, b)
+	err = do(serving)
 	stop(errNotWaiting)
 	return errors.Join(err, <-ended, l.Close())
 }

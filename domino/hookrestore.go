@@ -34,9 +34,8 @@ func (h *HookSource) Restore(ctx context.Context, req backup.RestoreRequest, set
 	if len(r.wanted) == 0 {
 		return nil
 	}
-	err := h.attending(ctx, func(ctx context.Context, b *switchboard) error {
-		p := newCalling(r.bring)
-		b.expect(p)
+	p := newCalling(r.bring)
+	err := h.attending(ctx, &switchboard{now: p}, func(ctx context.Context) error {
 		req.Log.Info("waiting for the restore task of Domino", "databases", len(r.missing()), "at", h.opt.CallDir)
 		err := p.wait(ctx, h.opt.RestoreTimeout, h.opt.RestoreTimeout, func() bool { return len(r.missing()) == 0 })
 		p.close()

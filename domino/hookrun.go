@@ -33,7 +33,8 @@ func (h *HookSource) Backup(ctx context.Context, req backup.Request, st *backup.
 	}
 	r := &hookRun{h: h, req: req, r: &run{s: h.base, req: req, st: st, now: seen{}}, databases: map[string]*hookDatabase{}}
 	if ctx.Err() == nil {
-		err = h.attending(ctx, func(serving context.Context, b *switchboard) error {
+		b := &switchboard{} // until a load expects calls, all are refused
+		err = h.attending(ctx, b, func(serving context.Context) error {
 			out, err = r.all(ctx, serving, b)
 			return err
 		})

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/quiesce-go/quiesce/backup"
+	"github.com/quiesce-go/quiesce/internal/sim/dominosim"
 )
 
 // work writes to the databases, one transaction a second.
@@ -105,4 +106,44 @@ func TestLogRunAfterARestore(t *testing.T) {
 	all, err = l.sim.Read("new.nsf")
 	require.NoError(t, err)
 	assert.Equal(t, "3", all["k"])
+}
+
+// A window ends before the tick in which the log was copied: users may still write in it, and what they write has the same time. What the copy has of it comes back when no time is asked for.
+func TestTheTickOfTheCopyIsNotOver(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 3, 1, 8, 0, 0, int(3*time.Millisecond), time.UTC)
+	now := func() time.Time { return at }
+	l := newLab(t, func(c *dominosim.Config) { c.Clock = now })
+	l.opt.Now = now
+	l.create("names.nsf")
+	j := l.job(false)
+	at = at.Add(time.Second)
+	j.take(backup.Full) // the database and the log in one tick
+	h, err := j.History(t.Context())
+	require.NoError(t, err)
+	moment := h.Coverage("names.nsf").Spans[0].From
+	for name, when := range map[string]time.Time{"full.nsf": {}, "moment.nsf": moment} {
+		require.NoError(t, j.restore(backup.Target{Time: when, Select: []backup.Selection{{Name: "names.nsf", As: name}}}, backup.RestoreOptions{}), name)
+	}
+	at = at.Add(time.Second)
+	l.write("names.nsf", "k", "before")
+	at = at.Add(time.Second)
+	l.write("names.nsf", "k", "in the tick")
+	l.sim.SetFault(before("NSFEndArchivingLogs", func() error { return l.sim.Write("names.nsf", "k", "in the tick, too late") }))
+	m := j.take(backup.Log)
+	l.sim.SetFault(nil)
+
+	to := itemOf(t, m, itemLog).Window.To
+	for name, when := range map[string]time.Time{"end.nsf": to, "latest.nsf": {}} {
+		require.NoError(t, j.restore(backup.Target{Time: when, Select: []backup.Selection{{Name: "names.nsf", As: name}}}, backup.RestoreOptions{}))
+	}
+	want, ok := l.sim.At("names.nsf", to)
+	require.True(t, ok)
+	got, err := l.sim.Read("end.nsf")
+	require.NoError(t, err)
+	assert.Equal(t, want, got)
+	assert.Equal(t, "before", got["k"])
+	got, err = l.sim.Read("latest.nsf")
+	require.NoError(t, err)
+	assert.Contains(t, got["k"], "in the tick")
 }

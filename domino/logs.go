@@ -133,8 +133,11 @@ func (r *run) archive(ctx context.Context, t *thread, p *plan, it *backup.Item) 
 		return err
 	}
 	p.done = o.full
-	return r.link(p, it, c, next, end)
+	return r.link(p, it, c, next, complete(end))
 }
+
+// complete is the last moment of which a copy made at a time has all changes. They are dated by the tick, and of the tick in which the copy was made there may be more.
+func complete(at time.Time) time.Time { return at.Truncate(tick).Add(-1) }
 
 // endOf is up to when the log goes where Domino names no current extent: the last change of the last full one.
 func endOf(o *offer, last *logCheckpoint) (time.Time, error) {

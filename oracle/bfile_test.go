@@ -81,7 +81,7 @@ func TestBFILEPositionsBehindFourGiB(t *testing.T) {
 	r := far(t, &ttc{at: counted, size: oneFile("DATA/big.dbf", size)}, Options{Connections: 1})
 	n, err := r.size(t.Context(), "/u01/big.dbf")
 	require.NoError(t, err)
-	assert.EqualValues(t, size, n)
+	assert.Equal(t, int64(size), n)
 	for _, offset := range []int64{0, 1, 1<<31 - 3, 1<<32 - 3, 5<<30 + 1, size - 7} {
 		p := make([]byte, 64<<10)
 		err := r.reading(t.Context(), "/u01/big.dbf", func(c *lobSession, directory, name string) error {

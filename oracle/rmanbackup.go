@@ -307,8 +307,18 @@ func (m *rmanCopier) take(ctx context.Context, known *records) error {
 	err := m.run.parallel(ctx, len(todo), func(ctx context.Context, n int) error {
 		return m.run.s.fail(ctx, "take over", todo[n].Handle, m.takePiece(ctx, &todo[n]))
 	})
+	if err != nil {
+		return err
+	}
 	m.made.Pieces = append(m.made.Pieces, todo...)
-	return err
+	for _, p := range todo {
+		for i := range m.run.inv.DataFiles {
+			if d := &m.run.inv.DataFiles[i]; p.Copy && slices.Contains(p.Files, d.File) {
+				d.Artifact = p.Artifact
+			}
+		}
+	}
+	return nil
 }
 
 // piece describes a piece by what is in its set.
@@ -385,10 +395,7 @@ func (m *rmanCopier) artifact(ctx context.Context, p *RMANPiece) (backup.Artifac
 	a.Meta["file"], a.Meta["tablespace"], a.Meta["path"] = strconv.Itoa(d.File), d.TablespaceName, d.Name
 	return a, func(in *passing) error {
 		_, err := inv.checkData(ctx, in, d)
-		if err = in.doubt(err); err == nil {
-			d.Artifact = name
-		}
-		return err
+		return in.doubt(err)
 	}
 }
 

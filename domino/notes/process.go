@@ -156,7 +156,11 @@ func (p *process) end(reading error) error {
 	if len(parts) == 0 {
 		parts = append(parts, "it ended by itself")
 	}
-	return p.wrap(fmt.Errorf("%w: %s", ErrGone, strings.Join(parts, "; ")), "see what it said and the log of the Domino server, then run it again")
+	err := fmt.Errorf("%w: %s", ErrGone, strings.Join(parts, "; "))
+	if strings.Contains(strings.ToLower(err.Error()), "enter passw") { // what came on standard output is quoted by its first bytes only
+		return p.wrap(err, "let notes.ini name the ID of the server, and let it have no password: there is nobody to type one")
+	}
+	return p.wrap(err, "see what it said and the log of the Domino server, then run it again")
 }
 
 // Close is idempotent. A process that has ended before it has told so already.

@@ -207,6 +207,7 @@ func TestGarbageBetweenMessages(t *testing.T) {
 	_, err = th.Open(t.Context(), "x")
 	require.ErrorIs(t, err, notes.ErrGone)
 	require.ErrorContains(t, err, "Enter passwo")
+	assert.Contains(t, core.Hint(err), "password")
 	require.ErrorContains(t, err, cmd.Path)
 	require.NoError(t, api.Close())
 }

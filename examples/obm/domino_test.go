@@ -1,0 +1,147 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/quiesce-go/quiesce/domino/notes"
+	"github.com/quiesce-go/quiesce/examples/obm/cli"
+	"github.com/quiesce-go/quiesce/internal/sim/dominosim"
+	"github.com/quiesce-go/quiesce/internal/sim/dominosim/libnotes"
+)
+
+// dominoConfig is the configuration of the guide: a program directory with a library, and the server's notes.ini.
+const dominoConfig = `
+sink: file://DIR/target
+stage: {dir: stage}
+seal: {plain: true}
+agent: {listen: none}
+transfer: {retry: 0}
+jobs:
+  mail1:
+    application: domino
+    domino: {program: PROGRAM, library: LIBRARY, child: CHILD, notes_ini: INI, state_dir: state, instance: mail1/acme}
+`
+
+// dominoLab is obm in this process, with the child program built and a library in C for it to load, at a simulated server.
+type dominoLab struct {
+	*testing.T
+	dir string
+	sim *dominosim.Server
+}
+
+func newDominoLab(t *testing.T) *dominoLab {
+	t.Helper()
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	require.NoError(t, err)
+	library, err := libnotes.Compile(t.Context(), dir)
+	if errors.Is(err, libnotes.ErrNoCompiler) {
+		t.Skip(err)
+	}
+	require.NoError(t, err)
+	if _, err := exec.LookPath("go"); err != nil {
+		t.Skip("quiesce-notes cannot be built here: ", err)
+	}
+	child := filepath.Join(dir, "quiesce-notes")
+	if runtime.GOOS == "windows" {
+		child += ".exe"
+	}
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", child, "./domino/quiesce-notes")
+	build.Dir = filepath.Join("..", "..") // the module that has all it needs
+	out, err := build.CombinedOutput()
+	require.NoError(t, err, string(out))
+	l := &dominoLab{T: t, dir: dir}
+	l.sim, err = dominosim.New(filepath.Join(dir, "server"), dominosim.Config{Clock: time.Now, Style: notes.LogArchive, ExtentSize: 16 << 10})
+	require.NoError(t, err)
+	text := strings.NewReplacer("DIR", dir, "PROGRAM", dir, "LIBRARY", library, "CHILD", child, "INI", l.sim.IniPath()).Replace(dominoConfig)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "obm.yaml"), []byte(text), 0o600))
+	return l
+}
+
+// obm runs a command, which must end with a code.
+func (l *dominoLab) obm(code int, args ...string) (stdout, stderr string) {
+	l.Helper()
+	var out, say bytes.Buffer
+	p := &cli.Program{Applications: applications(), Stdout: &out, Stderr: &say}
+	got := p.Run(l.Context(), append([]string{"--config", filepath.Join(l.dir, "obm.yaml")}, args...))
+	require.Equal(l, code, got, "%v\n%s\n%s", args, &out, &say)
+	return out.String(), say.String()
+}
+
+// write fills more than an extent of the log.
+func (l *dominoLab) write(db, value string) {
+	l.Helper()
+	for i := range 12 {
+		require.NoError(l, l.sim.Write(db, fmt.Sprintf("document %d", i), value+strings.Repeat(".", 2000)))
+	}
+}
+
+func (l *dominoLab) read(db string) map[string]string {
+	l.Helper()
+	all, err := l.sim.Read(db)
+	require.NoError(l, err)
+	return all
+}
+
+// TestDominoDay is what an operator does with a server: check, back up, look, prove, and restore a database beside and in place.
+func TestDominoDay(t *testing.T) {
+	t.Parallel()
+	l := newDominoLab(t)
+	for _, db := range []string{"names.nsf", "mail/jdoe.nsf"} {
+		require.NoError(t, l.sim.CreateDB(db, dominosim.DB{Title: db}))
+		l.write(db, "first")
+	}
+	out, _ := l.obm(0, "check", "mail1")
+	assert.Contains(t, out, "archive style")
+	assert.Contains(t, out, "2 databases to back up")
+
+	out, _ = l.obm(0, "backup", "mail1", "--kind", "log")
+	assert.Contains(t, out, "mail/jdoe.nsf: full", "a log has nothing to continue")
+	time.Sleep(20 * time.Millisecond)
+	l.write("mail/jdoe.nsf", "second")
+	first := l.read("mail/jdoe.nsf")
+	time.Sleep(20 * time.Millisecond) // times have hundredths of a second
+	at := time.Now()
+	time.Sleep(20 * time.Millisecond)
+	l.write("mail/jdoe.nsf", "third")
+	out, _ = l.obm(0, "backup", "mail1", "--kind", "log")
+	assert.Contains(t, out, "transaction log: log")
+	out, _ = l.obm(0, "windows", "mail1", "--json")
+	assert.Contains(t, out, `"item": "mail/jdoe.nsf"`)
+	l.obm(0, "verify", "mail1", "--level", "format")
+	l.obm(0, "rehearse", "mail1", "--to", "quiesce-rehearsal")
+	assert.NoDirExists(t, filepath.Join(l.sim.DataDir(), "quiesce-rehearsal"))
+
+	l.obm(0, "restore", "mail1", "--item", "mail/jdoe.nsf", "--as", "restored/jdoe.nsf", "--at", at.UTC().Format(time.RFC3339Nano), "--yes")
+	assert.Equal(t, first, l.read("restored/jdoe.nsf"))
+	latest := l.read("mail/jdoe.nsf")
+	require.NoError(t, l.sim.Corrupt("mail/jdoe.nsf"))
+	_, say := l.obm(4, "restore", "mail1", "--item", "mail/jdoe.nsf", "--yes")
+	assert.Contains(t, say, "overwriting")
+	l.obm(0, "restore", "mail1", "--item", "mail/jdoe.nsf", "--overwrite", "--yes")
+	assert.Equal(t, latest, l.read("mail/jdoe.nsf"))
+	out, _ = l.obm(0, "backup", "mail1", "--kind", "log")
+	assert.Contains(t, out, "mail/jdoe.nsf: full", "it is a new instance")
+
+	// What is damaged costs itself only; a child that is gone costs the run.
+	require.NoError(t, l.sim.Corrupt("names.nsf"))
+	_, say = l.obm(3, "backup", "mail1", "--kind", "full")
+	assert.Contains(t, say, "names.nsf")
+	require.NoError(t, os.Remove(filepath.Join(l.dir, "quiesce-notes")))
+	_, say = l.obm(1, "backup", "mail1", "--kind", "log")
+	assert.Contains(t, say, "quiesce-notes")
+	left, err := l.sim.InBackup()
+	require.NoError(t, err)
+	assert.Empty(t, left)
+}
