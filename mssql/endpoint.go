@@ -195,7 +195,10 @@ func (g *gate) key(suffix string) string {
 	return strconv.Itoa(g.last) + suffix
 }
 
-// close ends the endpoint and drops the credential, on a context of its own, and in a new session where the first one is gone. What then stays
+// dropTries is how many new sessions are tried to drop a credential, when the ones before were lost.
+const dropTries = 3
+
+// close ends the endpoint and drops the credential, on a context of its own, and in new sessions where the first one is gone. What then stays
 // behind, since the server cannot be reached, opens nothing, and the next run drops it.
 func (g *gate) close(ctx context.Context) error {
 	defer g.session.close()
@@ -207,13 +210,15 @@ func (g *gate) close(ctx context.Context) error {
 	name := g.endpoint.Credential().Name
 	cerr := g.endpoint.Close()
 	err := g.session.run(ctx, dropCredential(name), nil)
-	if err != nil && number(err) == 0 {
-		fresh, oerr := g.src.open(ctx)
-		if oerr != nil {
-			return errors.Join(oerr, cerr)
+	for range dropTries {
+		if err == nil || number(err) != 0 {
+			break // the server has answered
 		}
-		defer fresh.close()
-		err = fresh.run(ctx, dropCredential(name), nil)
+		var fresh *session
+		if fresh, err = g.src.open(ctx); err == nil {
+			err = fresh.run(ctx, dropCredential(name), nil)
+			fresh.close()
+		}
 	}
 	if number(err) == errNoCredential {
 		err = nil // it was never created
