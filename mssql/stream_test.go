@@ -210,7 +210,6 @@ func TestStreamCancelled(t *testing.T) {
 	}
 	_, err := l.stream(t, l.sink).Backup(ctx, backup.Full)
 	require.ErrorIs(t, err, why)
-	l.pace = nil
 	l.clean(t)
 	l.holds(t, "shop", "a")
 }
@@ -238,7 +237,6 @@ func TestStreamFromAServerThatBreaksOff(t *testing.T) {
 	}
 	_, err = l.stream(t, l.sink).Backup(t.Context(), backup.Full)
 	require.Error(t, err)
-	l.pace = nil
 	l.clean(t)
 }
 
