@@ -282,6 +282,9 @@ func TestConformance(t *testing.T) {
 	for name, o := range map[string]Options{"local": {}, "remote": {Mode: ModeRemote, ChunkSize: 64 << 10}, "rman": {Mode: ModeRMAN}, "copies": {Mode: ModeRMAN, RMANFormat: RMANCopy}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			if testing.Short() && o.Mode == ModeRMAN {
+				t.Skip("-short: rman is a process for every step")
+			}
 			backuptest.TestSource(t, func() (backuptest.Application, error) { return newConformant(t, o) })
 		})
 	}

@@ -20,6 +20,9 @@ func (l *lab) stageRehearsal() (aux *oraclesim.Instance, scratch string) {
 	l.t.Helper()
 	aux, err := oraclesim.Attach(oraclesim.Config{SID: "AUX", Dir: filepath.Join(l.dir, "auxiliary"), Now: l.clock.now, Seed: 11, Hook: l.hooking})
 	require.NoError(l.t, err)
+	if testing.Short() {
+		l.t.Skip("-short: sqlplus and rman are processes")
+	}
 	l.programsOf(oraclesim.NewHost(l.sim, aux).Listen)
 	l.opt.Auxiliary = "AUX"
 	scratch = filepath.Join(l.dir, "rehearsals")

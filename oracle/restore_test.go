@@ -42,8 +42,15 @@ func TestMain(m *testing.M) {
 	os.Exit(exit)
 }
 
-// programs gives the agent a sqlplus and an rman that work on the simulated instance.
-func (l *lab) programs() { l.programsOf(l.sim.Listen) }
+// programs gives the agent a sqlplus and an rman that work on the simulated instance. Each call of them is a process, whose start takes so long under the race detector that the many tests with programs would take half an
+// hour: -short leaves them out, but for the conformance suite.
+func (l *lab) programs() {
+	l.t.Helper()
+	if testing.Short() {
+		l.t.Skip("-short: sqlplus and rman are processes")
+	}
+	l.programsOf(l.sim.Listen)
+}
 
 // programsOf gives it those of a machine.
 func (l *lab) programsOf(listen func(ctx context.Context, path string) (wait func(), err error)) {
