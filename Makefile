@@ -56,7 +56,7 @@ test:
 # Left out: internal/e2e runs the same code against servers in other processes, which the detector does not see; the embedded server of
 # examples/quickstart writes package variables of its own without a lock when two of them start at once; the sqlite agent of
 # examples/customagent runs its conformance suite through a driver translated from C, which takes minutes under the detector; and so does the
-# compression of the simulated SQL Server, which -short turns off.
+# compression of the simulated SQL Server, and so would the programs that stand for sqlplus and RMAN, a process for each call. -short leaves both out.
 race:
 	CGO_ENABLED=1 $(GO) test -race -short -timeout 20m ./...
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./examples/obm/... ./examples/customagent ./examples/customagent/keeper
