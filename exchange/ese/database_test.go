@@ -121,7 +121,7 @@ func TestMisplacedPages(t *testing.T) {
 				all := corruptPages(t, err)
 				require.Len(t, all, 1)
 				assert.EqualValues(t, to, all[0].Page)
-				assert.Contains(t, all[0].What, fmt.Sprintf("page %d", from))
+				assert.Regexp(t, fmt.Sprintf("(page|number) %d\\b", from), all[0].What)
 				assert.EqualValues(t, -1, all[0].Bit)
 			}
 		}

@@ -8,9 +8,9 @@ type Depth int
 const (
 	// Recognised: the file begins as one of the engine's. No more is said, which is so for every file with damage.
 	Recognised Depth = iota
-	// Measured: the header is whole and the file is made of whole pages. That is all that is known of streaming files (.stm).
+	// Measured: the header is whole and the file has the length it should have. That is all that is known of streaming files (.stm) and of logs up to Exchange 2010.
 	Measured
-	// Summed: besides, every page that was ever written has a checksum, which is right and is that of its place.
+	// Summed: besides, every page or segment that was ever written has a checksum, which is right and is that of its place.
 	Summed
 )
 

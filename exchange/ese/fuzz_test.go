@@ -80,3 +80,44 @@ func BenchmarkVerifyDatabase(b *testing.B) {
 		})
 	}
 }
+
+// FuzzVerifyLog does the same for logs and checkpoints. What is accepted is a chain with itself, or not, without a panic.
+func FuzzVerifyLog(f *testing.F) {
+	bases := [][]byte{madeLog(8, 17, 0), madeLog(7, 18, 0), madeCheckpoint()}
+	for i := range bases {
+		for _, at := range []uint16{4, 8, 12, 16, 32, 44, 639, 653, 667, 4096, 4106, 8192, 28000} {
+			f.Add(byte(i), at%8 == 0, "E0000011.log", append(binary.BigEndian.AppendUint16(nil, at), 0xFF, 0x01))
+		}
+	}
+	f.Add(byte(9), false, "E00.log", bases[0][:5000])
+	f.Fuzz(func(t *testing.T, which byte, seal bool, name string, edits []byte) {
+		b := bytes.Clone(edits)
+		if int(which) < len(bases) {
+			b = bytes.Clone(bases[which])
+			for ; len(edits) >= 4; edits = edits[4:] {
+				copy(b[int(binary.BigEndian.Uint16(edits))%len(b):], edits[2:4])
+			}
+			if seal {
+				sealBlock(b[:4096])
+			}
+		}
+		if c, err := ese.VerifyCheckpoint(t.Context(), bytes.NewReader(b)); err == nil {
+			require.True(t, ese.MatchCheckpoint(b))
+			_, err = json.Marshal(c)
+			require.NoError(t, err)
+		} else {
+			require.ErrorIs(t, err, backup.ErrCorrupt)
+		}
+		l, err := ese.VerifyLog(t.Context(), bytes.NewReader(b))
+		_, textErr := json.Marshal(l)
+		require.NoError(t, textErr)
+		if err != nil {
+			require.ErrorIs(t, err, backup.ErrCorrupt)
+			return
+		}
+		require.True(t, ese.MatchLog(b))
+		if err := ese.CheckChain(ese.Signature{}, []ese.NamedLog{{Name: name, Log: l}, {Name: "E0000012.log", Log: l}}); err != nil {
+			require.ErrorIs(t, err, backup.ErrChainBroken)
+		}
+	})
+}

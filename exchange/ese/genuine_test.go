@@ -124,7 +124,7 @@ func TestGenuinePage(t *testing.T) {
 	assert.EqualValues(t, 1793-1792/4, d.Good)
 	b = append(made(8192, 1791), p...)
 	_, err = ese.VerifyDatabase(t.Context(), bytes.NewReader(b), -1)
-	require.ErrorContains(t, err, "page 1792 (byte 14688256): its checksum is that of page 1793")
+	require.ErrorContains(t, err, "page 1792 (byte 14688256): its checksum is that of number 1793")
 }
 
 // TestGenuineFlips changes one bit in genuine files. Each change is found, and located unless it is in a header.

@@ -110,3 +110,53 @@ func slowSum(b []byte, n uint32, header bool) uint64 {
 	}
 	return uint64(p&0xFFE0FFE0&(uint32(len(b))<<19-1)|r&0x001F001F)<<32 | uint64(x^n)
 }
+
+// madeLog is a log of 8 segments, of which 5 have data, one is a copy of the last of them and one is empty; or, of version 7, a log of 64 sectors of 512 bytes.
+// It continues the log with the sum before, and was created at the minute of its generation.
+func madeLog(version int, generation uint32, before uint64) []byte {
+	b := make([]byte, 8*4096)
+	le := binary.LittleEndian
+	le.PutUint32(b[4:], generation)
+	le.PutUint16(b[8:], 4096)
+	le.PutUint16(b[10:], 1)
+	le.PutUint16(b[12:], 8)
+	copy(b[16:], "\x05\x00\x0c\x01\x03\x7c\x01\x00")
+	copy(b[24:], "\x05\x00\x0c\x01\x03\x7c\x01\x00")
+	b[17], b[25] = byte(generation), byte(generation-1)
+	copy(b[44:], "\x05\x06\x07\x08\x05\x1e\x0c\x01\x03\x7c\x00\x00EXCH1")
+	le.PutUint32(b[32:], 8)
+	le.PutUint32(b[36:], 4000)
+	le.PutUint32(b[648:], 13)
+	le.PutUint64(b[653:], before)
+	le.PutUint32(b[667:], 3)
+	if version == 7 {
+		le.PutUint32(b[32:], 7)
+		le.PutUint32(b[36:], 3704)
+		le.PutUint16(b[8:], 512)
+		le.PutUint16(b[10:], 8)
+		le.PutUint16(b[12:], 64)
+		sealBlock(b[:4096])
+		return b
+	}
+	sealBlock(b[:4096])
+	for n := uint32(1); n <= 5; n++ {
+		s := b[n*4096 : (n+1)*4096]
+		le.PutUint16(s[10:], uint16(n))
+		le.PutUint32(s[12:], generation)
+		s[37] = 0x20
+		copy(s[40:], "records")
+		le.PutUint64(s, slowSum(s, n, true))
+	}
+	copy(b[6*4096:], b[5*4096:6*4096])
+	return b
+}
+
+// madeCheckpoint is at generation 17 of the same series.
+func madeCheckpoint() []byte {
+	b := make([]byte, 8192)
+	copy(b[12:], "\x01\x00\x02\x00\x11\x00\x00\x00")
+	copy(b[20:], "\x05\x06\x07\x08\x05\x1e\x0c\x01\x03\x7c\x00\x00EXCH1")
+	b[667] = 4
+	sealHeaders(b, 4096)
+	return b
+}

@@ -161,7 +161,7 @@ func compare(n uint32, b []byte, stored uint64, first bool) (bit int64, what str
 	case first && d>>32 != 0 && bits.OnesCount64(d) == 1:
 		return int64(bits.TrailingZeros64(d)), "its checksum is wrong"
 	case d>>32 == 0:
-		return -1, fmt.Sprintf("its checksum is that of page %d, or has changed", uint32(d)^n)
+		return -1, fmt.Sprintf("its checksum is that of number %d, or has changed", uint32(d)^n)
 	}
 	return -1, fmt.Sprintf("its checksum is 0x%016X, its content gives 0x%016X", stored, computed)
 }
