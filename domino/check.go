@@ -8,6 +8,7 @@ import (
 
 	"github.com/quiesce-go/quiesce/backup"
 	"github.com/quiesce-go/quiesce/domino/notes"
+	"github.com/quiesce-go/quiesce/internal/atomicfile"
 )
 
 // Check implements backup.Checker. It starts the process of Notes, looks at the data directory, opens a database to ask what the log knows of it, asks for the log to archive and writes into the state
@@ -119,7 +120,7 @@ func (s *Source) checkAttachments(inv *inventory, note func(string, error) bool)
 // checkState writes where notes are kept.
 func (s *Source) checkState() error {
 	path := filepath.Join(s.opt.StateDir, fmt.Sprintf("domino-check-%d", os.Getpid()))
-	if err := saveState(path, []byte("check\n")); err != nil {
+	if err := atomicfile.Write(path, []byte("check\n")); err != nil {
 		return err
 	}
 	return dropState(path)

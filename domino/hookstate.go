@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/quiesce-go/quiesce/backup"
+	"github.com/quiesce-go/quiesce/internal/atomicfile"
 )
 
 // hookState is what Domino was told: that files are safe, which it then does not offer again. It is on disk before Domino is told.
@@ -50,7 +51,7 @@ func (h *HookSource) saveHookState(job string, s hookState) error {
 	if err != nil {
 		return err
 	}
-	if err := saveState(h.base.statePath(job, "hook"), text); err != nil {
+	if err := atomicfile.Write(h.base.statePath(job, "hook"), text); err != nil {
 		return &backup.Error{Op: "note what Domino was told in", App: application, Instance: h.base.opt.Instance, Artifact: h.opt.StateDir, Err: err,
 			Advice: "let the state directory be one that this process may write to, with room"}
 	}

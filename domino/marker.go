@@ -10,11 +10,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"sync"
 
 	"github.com/quiesce-go/quiesce/backup"
+	"github.com/quiesce-go/quiesce/internal/atomicfile"
 )
 
 // ahead is how many databases are noted at once, so that a tree of many small ones does not wait for the disk before each.
@@ -67,7 +67,7 @@ func (s *Source) newMarker(req backup.Request, left []string) (*marker, error) {
 		}
 		text = append(append(text, line...), '\n')
 	}
-	err := saveState(m.path, text)
+	err := atomicfile.Write(m.path, text)
 	if err == nil {
 		m.f, err = os.OpenFile(m.path, os.O_APPEND|os.O_WRONLY, 0o600)
 	}
@@ -182,44 +182,10 @@ func (s *Source) leftInBackup(job string) (names []string, id backup.ID, err err
 	return names, id, lines.Err()
 }
 
-// saveState replaces a file of the state directory: whole or not at all, whatever dies.
-func saveState(path string, text []byte) error {
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(dir, filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-		return err
-	}
-	return syncDir(dir)
-}
-
-// syncDir makes names in a directory durable, where the system has that.
+// syncDir makes names in a directory durable. One that is gone has none.
 func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
+	if err := atomicfile.SyncDir(dir); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 
 	"github.com/quiesce-go/quiesce/domino/notes"
+	"github.com/quiesce-go/quiesce/internal/atomicfile"
 )
 
 // stamp is how a file looked.
@@ -44,5 +45,5 @@ func (s *Source) saveSeen(job string, v seen) error {
 	if err != nil {
 		return err
 	}
-	return saveState(s.statePath(job, "seen"), text)
+	return atomicfile.Write(s.statePath(job, "seen"), text)
 }

@@ -9,11 +9,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"time"
 
 	"github.com/quiesce-go/quiesce/backup"
+	"github.com/quiesce-go/quiesce/internal/atomicfile"
 )
 
 // beginWindow is how long after the note a file may have gone into backup mode and still count as ours, when the process died before it could see the answer of BEGIN BACKUP:
@@ -88,36 +88,10 @@ func (k markers) save(m *marker) error {
 	if err != nil {
 		return err
 	}
-	if err := k.write(append(text, '\n')); err != nil {
+	if err := atomicfile.Write(k.path, append(text, '\n')); err != nil {
 		return &backup.Error{Op: "note what goes into backup mode in", App: application, Artifact: k.path, Err: err, Advice: "let Options.StateDir be a directory that this process may write to, with room"}
 	}
 	return nil
-}
-
-func (k markers) write(text []byte) error {
-	dir := filepath.Dir(k.path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(dir, filepath.Base(k.path)+".*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(text)
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), k.path)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-		return err
-	}
-	return syncDir(dir)
 }
 
 // drop removes the note.
@@ -128,18 +102,10 @@ func (k markers) drop() error {
 	return syncDir(filepath.Dir(k.path))
 }
 
-// syncDir makes names in a directory durable, where the system has that.
+// syncDir makes names in a directory durable. One that is gone has none.
 func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
+	if err := atomicfile.SyncDir(dir); !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	defer d.Close()
-	return d.Sync()
+	return nil
 }

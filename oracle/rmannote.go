@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/quiesce-go/quiesce/backup"
+	"github.com/quiesce-go/quiesce/internal/atomicfile"
 )
 
 // rmanNote is the durable note of one run of RMAN: on disk before it begins, removed once nothing is left of it. By it the next run removes what a dead one left, the files and what the control file knows of them,
@@ -75,7 +76,7 @@ func (n *rmanNote) save() error {
 	if err != nil {
 		return err
 	}
-	if err := (markers{n.path}).write(append(text, '\n')); err != nil {
+	if err := atomicfile.Write(n.path, append(text, '\n')); err != nil {
 		return &backup.Error{Op: "note what RMAN is to make in", App: application, Artifact: n.path, Err: err, Advice: "let Options.StateDir be a directory that this process may write to, with room"}
 	}
 	return nil
