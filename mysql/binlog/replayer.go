@@ -44,8 +44,7 @@ type Replayer struct {
 	settings string
 	schema   string
 	thread   uint32
-	begun    bool   // a transaction is open at the server
-	xa       string // the transaction that MariaDB will prepare
+	begun    bool // a transaction is open at the server
 	before   []string
 	group    group
 
@@ -153,7 +152,6 @@ func (r *Replayer) namedMariaDB(ctx context.Context, st Step, d *replication.Mar
 		if err != nil {
 			return err
 		}
-		r.xa = xid
 		return r.begin(ctx, "XA START "+xid)
 	}
 	return r.begin(ctx, "BEGIN")
@@ -247,7 +245,7 @@ func (r *Replayer) commit(ctx context.Context, statement string) error {
 	if !r.group.empty() {
 		return errors.New("rows without an end of their statement")
 	}
-	r.begun, r.xa = false, ""
+	r.begun = false
 	return r.conn.Exec(ctx, statement)
 }
 

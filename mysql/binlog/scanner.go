@@ -187,10 +187,12 @@ func (s *Scanner) describe(e *Event) error {
 	if !ok || fde.EventHeaderLength != headerBytes {
 		return s.corrupt("a format description with headers of another length than %d", headerBytes)
 	}
-	switch fde.ChecksumAlgorithm {
-	case replication.BINLOG_CHECKSUM_ALG_OFF, replication.BINLOG_CHECKSUM_ALG_CRC32, replication.BINLOG_CHECKSUM_ALG_UNDEF:
-	default:
-		return s.corrupt("checksums by an algorithm %d that is not known", fde.ChecksumAlgorithm)
+	// Servers since MySQL 5.6 and MariaDB 5.3 give this event a checksum whatever they give the others. So a change in the version of the server, by which the library tells if there is one, is found too.
+	if err := s.sum(e, ^byte(replication.LOG_EVENT_BINLOG_IN_USE_F)); err != nil {
+		return err
+	}
+	if a := fde.ChecksumAlgorithm; a != replication.BINLOG_CHECKSUM_ALG_OFF && a != replication.BINLOG_CHECKSUM_ALG_CRC32 {
+		return s.corrupt("it was written by %q: want MySQL 5.6, MariaDB 5.3 or later", strings.TrimRight(fde.ServerVersion, "\x00"))
 	}
 	s.format = &Format{
 		Server: strings.TrimRight(fde.ServerVersion, "\x00"), MariaDB: strings.Contains(strings.ToLower(fde.ServerVersion), "mariadb"), Checksums: fde.ChecksumAlgorithm == replication.BINLOG_CHECKSUM_ALG_CRC32,
@@ -201,8 +203,7 @@ func (s *Scanner) describe(e *Event) error {
 		flavor = "mariadb"
 	}
 	s.parser.SetFlavor(flavor)
-	// The server sets the flag of a file in use after the checksum was made, so the sum is that of the event without it.
-	return s.sum(e, ^byte(replication.LOG_EVENT_BINLOG_IN_USE_F))
+	return nil
 }
 
 // check compares the checksum, and the position with that of the event before.
@@ -210,8 +211,10 @@ func (s *Scanner) check(e *Event) error {
 	if s.format == nil {
 		return s.corrupt("the first event is a %s: want a format description", e.Type)
 	}
-	if err := s.sum(e, 0xff); err != nil {
-		return err
+	if s.format.Checksums {
+		if err := s.sum(e, 0xff); err != nil {
+			return err
+		}
 	}
 	if s.next != 0 && e.Next != 0 && !artificial(e) && e.Next-uint32(len(e.Raw)) != s.next {
 		return s.corrupt("the event stood at %d, and the one before it ended at %d: what lies between them is missing", e.Next-uint32(len(e.Raw)), s.next)
@@ -219,10 +222,8 @@ func (s *Scanner) check(e *Event) error {
 	return nil
 }
 
+// sum compares the checksum of an event of which only some flags count: the server sets that of a file in use after the checksum was made.
 func (s *Scanner) sum(e *Event, flags byte) error {
-	if !s.format.Checksums {
-		return nil
-	}
 	end := len(e.Raw) - checksumBytes
 	if end < headerBytes {
 		return s.corrupt("an event of %d bytes has no room for its checksum", len(e.Raw))

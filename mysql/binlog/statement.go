@@ -106,11 +106,6 @@ func (r *Replayer) prepare(ctx context.Context, st Step) error {
 	if c.short {
 		return fmt.Errorf("the name of a transaction in two phases is cut short")
 	}
-	if r.xa != "" { // MariaDB logs no XA END
-		if err := r.conn.Exec(ctx, "XA END "+r.xa); err != nil {
-			return err
-		}
-	}
 	if onePhase {
 		return r.commit(ctx, "XA COMMIT "+xid+" ONE PHASE")
 	}

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// status is the state of the session in which a statement ran, as its event has it: the codes are those of sections 8 and 9 of the notes, from the headers of both servers. What is not there is empty.
+// status is the state of the session in which a statement ran, as its event has it: the codes are those of section 9 of the notes, from the headers of both servers. What is not there is nil.
 type status struct {
 	flags2, sqlMode            *uint64
 	autoIncrement              []uint64 // increment, offset
@@ -31,7 +31,8 @@ const (
 
 // parseStatus reads status variables: a code each, and a value whose length the code tells. Behind a code that is not known nothing can be read.
 func parseStatus(b []byte) (s status, err error) {
-	s.unknown = -1
+	// What has its default is left out of the event.
+	s.unknown, s.autoIncrement, s.timeNames = -1, []uint64{1, 1}, new(uint64)
 	r := &cursor{b: b}
 	for len(r.b) > 0 && !r.short {
 		switch code := r.u8(); code {
@@ -98,9 +99,7 @@ func (s status) settings(mariadb bool) []string {
 		out = append(out, "@@session.sql_auto_is_null="+on(false, flagAutoIsNull), "@@session.foreign_key_checks="+on(true, flagNoForeignKeys), "@@session.unique_checks="+on(true, flagRelaxedUnique))
 	}
 	set("@@session.sql_mode", s.sqlMode)
-	if len(s.autoIncrement) == 2 {
-		out = append(out, fmt.Sprintf("@@session.auto_increment_increment=%d", s.autoIncrement[0]), fmt.Sprintf("@@session.auto_increment_offset=%d", s.autoIncrement[1]))
-	}
+	out = append(out, fmt.Sprintf("@@session.auto_increment_increment=%d", s.autoIncrement[0]), fmt.Sprintf("@@session.auto_increment_offset=%d", s.autoIncrement[1]))
 	if len(s.charset) == 3 {
 		out = append(out, fmt.Sprintf("@@session.character_set_client=%d", s.charset[0]), fmt.Sprintf("@@session.collation_connection=%d", s.charset[1]), fmt.Sprintf("@@session.collation_server=%d", s.charset[2]))
 	}
