@@ -21,6 +21,7 @@ const ItemName = "instance"
 type Source struct {
 	db       *sql.DB
 	instance string
+	cfg      *driver.Config // nil when made from a pool
 	opt      Options
 	filter   filter
 }
@@ -62,7 +63,11 @@ func FromConfig(cfg *driver.Config, o *Options) (*Source, error) {
 	db := sql.OpenDB(con)
 	// Nothing is worth keeping between runs, and an idle connection would look like something left behind.
 	db.SetMaxIdleConns(-1)
-	return FromDB(db, &opt)
+	s, err := FromDB(db, &opt)
+	if err == nil {
+		s.cfg = cfg
+	}
+	return s, err
 }
 
 // FromDB is New for a ready pool of the driver, opened without parseTime. Connections taken from it are closed after use, never put back,
@@ -91,7 +96,11 @@ func (s *Source) Close() error { return s.db.Close() }
 
 // Describe implements backup.Source.
 func (s *Source) Describe() backup.Description {
-	return backup.Description{Application: application, Instance: s.instance, Kinds: []backup.Kind{backup.Full}}
+	d := backup.Description{Application: application, Instance: s.instance, Kinds: []backup.Kind{backup.Full}}
+	if s.cfg != nil {
+		d.Kinds, d.PointInTime = append(d.Kinds, backup.Log), true
+	}
+	return d
 }
 
 // String names the server, without secrets.

@@ -15,7 +15,7 @@ import (
 // pieces that each begin with all maps, and of which each last event says that its statement ends.
 type group struct {
 	limit  int
-	schema func(string) bool
+	want   func(schema, table string) bool
 
 	maps    []byte
 	buf     []byte // maps and rows, without those of tables that are not wanted
@@ -27,7 +27,7 @@ type group struct {
 func (g *group) empty() bool { return len(g.maps) == 0 && len(g.buf) == 0 && !g.dropped }
 
 func (g *group) reset() {
-	*g = group{limit: g.limit, schema: g.schema, maps: g.maps[:0], buf: g.buf[:0]}
+	*g = group{limit: g.limit, want: g.want, maps: g.maps[:0], buf: g.buf[:0]}
 }
 
 // add takes one event of the group and sends what is complete.
@@ -110,14 +110,18 @@ func (g *group) flush(checksums bool, send func([]byte) error) error {
 
 // wants reports whether the table of a map is to be replayed.
 func (g *group) wants(raw []byte) (bool, error) {
-	if g.schema == nil {
+	if g.want == nil {
 		return true, nil
 	}
-	const nameAt = rowFlagsAt + 2
-	if len(raw) <= nameAt || len(raw) < nameAt+1+int(raw[nameAt]) {
+	// Two names, each with its length before it and a zero behind.
+	c := &cursor{b: raw[rowFlagsAt+2:]}
+	schema := string(c.take(int(c.u8())))
+	c.u8()
+	table := string(c.take(int(c.u8())))
+	if c.short {
 		return false, errors.New("the map of a table is too short for its name")
 	}
-	return g.schema(string(raw[nameAt+1 : nameAt+1+int(raw[nameAt])])), nil
+	return g.want(schema, table), nil
 }
 
 func tableID(raw []byte) uint64 {

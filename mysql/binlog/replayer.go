@@ -30,8 +30,8 @@ type ReplayOptions struct {
 	MaxPacket int
 	// KeepGTIDs gives transactions the names they had. On MySQL one that the server has already is left out by the server. Otherwise they get new ones, or none.
 	KeepGTIDs bool
-	// Schema, when set, tells which schemas are replayed. Rows count by their table; statements by the schema they ran in, whatever they name.
-	Schema func(name string) bool
+	// Want, when set, tells what is replayed: rows by schema and table; statements, with an empty table, by the schema they ran in, whatever they name.
+	Want func(schema, table string) bool
 }
 
 // Replayer applies events to a server. Pass it every event of a Walker, from the first of the first file, and leave out whole transactions that are not wanted.
@@ -48,7 +48,7 @@ type Replayer struct {
 	before   []string
 	group    group
 
-	// Skipped is how many statements Schema left out.
+	// Skipped is how many statements Want left out.
 	Skipped int64
 	// Unknown names states of sessions that are not known, each once; what lies behind them in the event was not set.
 	Unknown []int
@@ -59,7 +59,7 @@ func NewReplayer(conn Conn, o ReplayOptions) (*Replayer, error) {
 	if o.MaxPacket < 1<<16 {
 		return nil, fmt.Errorf("MaxPacket %d: want max_allowed_packet of the server, at least 65536: %w", o.MaxPacket, backup.ErrOption)
 	}
-	return &Replayer{conn: conn, o: o, group: group{limit: (o.MaxPacket - 1024) / 4 * 3, schema: o.Schema}}, nil
+	return &Replayer{conn: conn, o: o, group: group{limit: (o.MaxPacket - 1024) / 4 * 3, want: o.Want}}, nil
 }
 
 // Apply applies one event. After an error the connection is in no state to go on.

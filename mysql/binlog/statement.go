@@ -24,7 +24,7 @@ func (r *Replayer) query(ctx context.Context, st Step, d *replication.QueryEvent
 	case word == "COMMIT" || word == "ROLLBACK":
 		return r.commit(ctx, word)
 	}
-	if r.o.Schema != nil && len(d.Schema) > 0 && !r.o.Schema(string(d.Schema)) && !control(text) {
+	if r.o.Want != nil && !r.o.Want(string(d.Schema), "") && !control(text) {
 		r.Skipped++
 		return nil
 	}
