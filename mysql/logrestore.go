@@ -123,14 +123,16 @@ type replaying struct {
 	all  bool            // every schema is restored
 	sel  filter          // what was backed up of them
 	want map[string]bool // those that are, unless all
-	done bool            // the moment has been reached
+	stop stop            // where it ends
+	done bool            // that has been reached
 	last *binlog.Transaction
 	n    int64
 }
 
 // replay opens the one connection over which all log goes.
 func (r *restoring) replay(ctx context.Context) (*replaying, error) {
-	p := &replaying{restoring: r, want: map[string]bool{}, all: r.everything}
+	p := &replaying{restoring: r, want: map[string]bool{}, all: r.everything, stop: r.stop}
+	p.stop.after = r.req.Target.After
 	for _, t := range r.targets {
 		if t.as != t.entry.Name {
 			return nil, fmt.Errorf("restore %q as %q: binary log names schemas as they were, so only a full can be restored under another name: leave the time out, or restore on another server: %w", t.entry.Name, t.as, backup.ErrRefused)
@@ -191,8 +193,9 @@ func (p *replaying) step(ctx context.Context, m material, step *backup.RestoreSt
 		return nil
 	}
 	errStop := errors.New("the moment has come")
-	err := walkLog(ctx, m, step, func(_ piece, st binlog.Step) error {
-		if st.First && after(st.Transaction, step.Until) {
+	p.stop.step = step
+	err := walkLog(ctx, m, step, func(at piece, st binlog.Step) error {
+		if st.First && p.stop.here(st.Transaction, place{file: at.at.file, pos: uint64(st.Next) - uint64(len(st.Raw))}) {
 			return errStop
 		}
 		if st.First {
@@ -216,6 +219,30 @@ func after(t *binlog.Transaction, until time.Time) bool {
 		return t.Commit.After(until)
 	}
 	return t.Commit.Add(time.Second).After(until)
+}
+
+// findStop looks for the transaction that ends the replay, before anything is changed.
+func (r *restoring) findStop(ctx context.Context) error {
+	if r.stop.gtid == "" {
+		return nil
+	}
+	errFound := errors.New("found")
+	for _, l := range r.logs {
+		err := walkLog(ctx, l.material, l.step, func(_ piece, st binlog.Step) error {
+			if st.First && st.Transaction.GTID == r.stop.gtid {
+				return errFound
+			}
+			return nil
+		})
+		if errors.Is(err, errFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return &backup.Error{Op: "restore to", App: application, Instance: r.s.instance, Artifact: r.stop.gtid, Err: fmt.Errorf("no such transaction in the binary log behind the full: %w", backup.ErrNoBackup),
+		Advice: "if it is older than the newest full, plan the restore from an older one (a time before that full); if it is newer than the last log backup, take one"}
 }
 
 // finish ends the replay and tells what was done.

@@ -210,7 +210,7 @@ func dumpTo(t testing.TB, s *Source) (*memStage, *run) {
 }
 
 func restoreFrom(ctx context.Context, t testing.TB, s *Source, m material, overwrite bool, sel ...backup.Selection) error {
-	_, err := s.restore(ctx, backup.RestoreRequest{Target: backup.Target{Select: sel}, Overwrite: overwrite, Log: testLog(t)}, m, false)
+	_, err := s.restore(ctx, backup.RestoreRequest{Target: backup.Target{Select: sel}, Overwrite: overwrite, Log: testLog(t)}, m, nil)
 	return err
 }
 

@@ -98,7 +98,7 @@ func (s *Source) Close() error { return s.db.Close() }
 func (s *Source) Describe() backup.Description {
 	d := backup.Description{Application: application, Instance: s.instance, Kinds: []backup.Kind{backup.Full}}
 	if s.cfg != nil {
-		d.Kinds, d.PointInTime = append(d.Kinds, backup.Log), true
+		d.Kinds, d.PointInTime, d.Positions = append(d.Kinds, backup.Log), true, true
 	}
 	return d
 }
@@ -123,4 +123,5 @@ var (
 	_ backup.Verifier  = (*Source)(nil)
 	_ backup.Checker   = (*Source)(nil)
 	_ backup.Estimator = (*Source)(nil)
+	_ backup.Locator   = (*Source)(nil)
 )
