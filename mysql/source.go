@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 
 	driver "github.com/go-sql-driver/mysql"
 
@@ -22,6 +23,7 @@ type Source struct {
 	db       *sql.DB
 	instance string
 	cfg      *driver.Config // nil when made from a pool
+	plain    bool           // connections are neither encrypted nor compressed, so that rows can be read from the wire
 	opt      Options
 	filter   filter
 }
@@ -56,6 +58,10 @@ func FromConfig(cfg *driver.Config, o *Options) (*Source, error) {
 	cfg.DBName = ""
 	cfg.ParseTime, cfg.MultiStatements, cfg.Collation = false, false, ""
 	cfg.Logger = quiet{}
+	plain := cfg.TLS == nil && !strings.Contains(cfg.FormatDSN(), "compress=true")
+	if cfg.DialFunc != nil || cfg.Net == "tcp" || cfg.Net == "unix" { // others are dialled by what the program registered with the driver
+		cfg.DialFunc = tapped(cfg.DialFunc)
+	}
 	con, err := driver.NewConnector(cfg)
 	if err != nil {
 		return nil, &backup.Error{Op: "use the configuration", App: application, Err: err}
@@ -65,7 +71,7 @@ func FromConfig(cfg *driver.Config, o *Options) (*Source, error) {
 	db.SetMaxIdleConns(-1)
 	s, err := FromDB(db, &opt)
 	if err == nil {
-		s.cfg = cfg
+		s.cfg, s.plain = cfg, plain
 	}
 	return s, err
 }

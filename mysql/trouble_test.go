@@ -290,7 +290,10 @@ func TestErrorsNameTheThing(t *testing.T) {
 		t.Cleanup(func() { s.Close() })
 		return s
 	}
-	dump := func(s *Source) error { _, err := s.dump(t.Context(), newMemStage(), backup.Request{Log: testLog(t)}); return err }
+	dump := func(s *Source) error {
+		_, err := s.dump(t.Context(), newMemStage(), backup.Request{Log: testLog(t)})
+		return err
+	}
 
 	err := dump(open(dsn("poor:wrong-pass"), nil))
 	var my *driver.MySQLError

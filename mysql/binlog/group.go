@@ -14,8 +14,8 @@ import (
 // group is a row group on its way to the server. Rows never go there without the maps of their tables in the same statement: the server would crash, or lose them without a word (section 9). So a group that is too large for one statement goes in
 // pieces that each begin with all maps, and of which each last event says that its statement ends.
 type group struct {
-	limit  int
-	want   func(schema, table string) bool
+	limit int
+	want  func(schema, table string) bool
 
 	maps    []byte
 	buf     []byte // maps and rows, without those of tables that are not wanted
