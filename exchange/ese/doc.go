@@ -10,7 +10,7 @@
 // # One reading
 //
 // Match, MatchLog and MatchCheckpoint tell what a file begins like. VerifyDatabase, VerifyLog and VerifyCheckpoint read it once, from a stream, and return what it says of itself along with an error, so that a damaged
-// file can still be named. CheckChain compares the logs that were read: it names the one that is missing, of another series, out of order, or under another's name.
+// file can still be named. ReadDatabaseHeader and ReadLogHeader read no more than the header, for those who want to know the state of a database of any size at once. CheckChain compares the logs that were read: it names the one that is missing, of another series, out of order, or under another's name.
 // Nothing is written: a page with one wrong bit is reported, with the bit, and not repaired.
 //
 // # What is guaranteed

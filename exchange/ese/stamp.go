@@ -25,6 +25,19 @@ func (s Stamp) Time() time.Time {
 	return time.Date(1900+int(s[5]), time.Month(s[4]), int(s[3]), int(s[2]), int(s[1]), int(s[0]), ms*int(time.Millisecond), time.UTC)
 }
 
+// In is the moment of the stamp: a stamp that is not in UTC is taken as a time in zone, the zone of the server, which must not be nil. The result is in zone. It is zero where [Stamp.Time] is.
+// In the hour that a zone repeats in autumn it may be an hour off.
+func (s Stamp) In(zone *time.Location) time.Time {
+	at := s.Time()
+	switch {
+	case at.IsZero():
+		return at
+	case s.UTC():
+		return at.In(zone)
+	}
+	return time.Date(at.Year(), at.Month(), at.Day(), at.Hour(), at.Minute(), at.Second(), at.Nanosecond(), zone)
+}
+
 // String reads "2024-03-01 12:30:05Z", without the Z if it is in the zone of the server.
 func (s Stamp) String() string {
 	at := s.Time()
@@ -73,17 +86,6 @@ func (s Signature) String() string {
 	return fmt.Sprintf("%d of %s", s.Random, s.Created)
 }
 
-// BackupMark is what a header keeps of a backup. Zero: there was none.
-type BackupMark struct {
-	At   Position
-	Time Stamp
-	// First and Last are the generations that the backup needs.
-	First, Last uint32
-}
-
-// IsZero reports whether there was no such backup.
-func (m BackupMark) IsZero() bool { return m == BackupMark{} }
-
 // fields reads little-endian fields by offset.
 type fields []byte
 
@@ -100,8 +102,4 @@ func (f fields) position(at int) Position {
 func (f fields) signature(at int) Signature {
 	computer, _, _ := bytes.Cut(f[at+12:at+28], []byte{0})
 	return Signature{Random: f.u32(at), Created: f.stamp(at + 4), Computer: string(computer)}
-}
-
-func (f fields) mark(at int) BackupMark {
-	return BackupMark{At: f.position(at), Time: f.stamp(at + 8), First: f.u32(at + 16), Last: f.u32(at + 20)}
 }
