@@ -62,8 +62,8 @@ type Header struct {
 	Signature, LogSignature Signature
 	// RequiredFirst and RequiredLast are the generations of the logs without which the database cannot be recovered; 0 and 0: none. CommittedLast is the last that was written: less than that loses changes.
 	RequiredFirst, RequiredLast, CommittedLast uint32
-	// RequiredLastCreated is when the log RequiredLast was created, as newer engines have it.
-	RequiredLastCreated Stamp
+	// RequiredLastCreated and CommittedLastCreated are when the logs RequiredLast and CommittedLast were created, as newer engines have it. Older ones have one stamp for both, as CommittedLastCreated, and not all say to which it belongs.
+	RequiredLastCreated, CommittedLastCreated Stamp
 	// Consistent, Attached and Detached are where and when it last became clean, and was attached to and detached from its logs.
 	Consistent, Attached, Detached             Position
 	ConsistentTime, AttachedTime, DetachedTime Stamp
@@ -85,7 +85,7 @@ func parse(b []byte) Header {
 	f := fields(b)
 	return Header{
 		PageSizeBytes: len(b), Streaming: f.u32(12) == 1, State: State(f.u32(52)), Signature: f.signature(24), LogSignature: f.signature(108),
-		RequiredFirst: f.u32(296), RequiredLast: f.u32(300), CommittedLast: f.u32(416), RequiredLastCreated: f.stamp(348),
+		RequiredFirst: f.u32(296), RequiredLast: f.u32(300), CommittedLast: f.u32(416), RequiredLastCreated: f.stamp(672), CommittedLastCreated: f.stamp(348),
 		Consistent: f.position(56), ConsistentTime: f.stamp(64), AttachedTime: f.stamp(72), Attached: f.position(80), DetachedTime: f.stamp(88), Detached: f.position(96),
 		FullPrevious: f.previous(136, 356), IncrementalPrevious: f.previous(160, 360), CopyPrevious: f.previous(420, 468), DifferentialPrevious: f.previous(444, 472),
 		FullCurrent: f.mark(184), SnapshotCurrent: f.mark(316),

@@ -53,6 +53,14 @@ func (m BackupMethod) String() string {
 	return fmt.Sprintf("BackupMethod(%d)", uint32(m))
 }
 
+// family is the method that a log backup after it must have.
+func (m BackupMethod) family() BackupMethod {
+	if m == BySurrogate {
+		return ByOSSnapshot
+	}
+	return m
+}
+
 // MarshalText is [BackupMethod.String].
 func (m BackupMethod) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
 

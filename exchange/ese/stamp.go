@@ -2,6 +2,7 @@ package ese
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"time"
@@ -60,6 +61,11 @@ type Position struct {
 	Generation uint32
 	Sector     uint16
 	Byte       uint16
+}
+
+// Before reports whether p comes before q in the stream.
+func (p Position) Before(q Position) bool {
+	return cmp.Or(cmp.Compare(p.Generation, q.Generation), cmp.Compare(p.Sector, q.Sector), cmp.Compare(p.Byte, q.Byte)) < 0
 }
 
 // String reads "0x49:15:0": generation, sector and byte, as the engine's tools write it.
