@@ -94,6 +94,11 @@ var explainedLogs = []explained{
 		other.PreviousCreated[0]++
 		s.Logs = append([]ese.NamedLog{{Name: "E0000012.log", Log: &other}}, s.Logs...)
 	}, lossless, 22, "", ""},
+	{"two of a generation, one cut off", func(s *ese.Set) {
+		early := *at(s, 18).Log
+		early.Sum++
+		s.Logs = append([]ese.NamedLog{{Name: "E00.log", Log: &early}}, s.Logs...)
+	}, lossless, 22, "", ""},
 	{"a recycled log", func(s *ese.Set) {
 		s.Logs = append(s.Logs, ese.NamedLog{Name: "E00tmp.log", Log: &ese.Log{Generation: 18, Signature: s.Database.LogSignature, Depth: ese.Summed}})
 	}, lossless, 22, "", ""},
