@@ -480,7 +480,7 @@ func TestTheScriptOfATablespace(t *testing.T) {
 				l.commit("the last")
 				truth := l.contents()
 				l.remove(l.filesOf("USERS")...)
-				script := ""
+				var script string
 				if fetched {
 					script = l.fetched(only("USERS"), nil)
 				} else {
