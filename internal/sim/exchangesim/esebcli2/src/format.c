@@ -139,6 +139,20 @@ size_t log_end(const unsigned char *b, size_t n)
 	return at;
 }
 
+/* record_good looks at the CRC-32 at the end of a record. */
+int record_good(const unsigned char *b)
+{
+	uint32_t n = u32(b), crc = UINT32_MAX;
+	if (n < 36)
+		return 0;
+	for (uint32_t at = 0; at < n - 4; at++) {
+		crc ^= b[at];
+		for (int bit = 0; bit < 8; bit++)
+			crc = crc >> 1 ^ (crc & 1 ? 0xEDB88320u : 0);
+	}
+	return ~crc == u32(b + n - 4);
+}
+
 int log_path(WCHAR *to, const WCHAR *dir, const WCHAR *base, uint32_t generation)
 {
 	if (generation == 0)

@@ -118,6 +118,7 @@ int file_write(const WCHAR *path, const unsigned char *b, size_t n);
 int is_database(const unsigned char *b, size_t n, size_t *page);
 int is_log(const unsigned char *b, size_t n);
 size_t log_end(const unsigned char *b, size_t n);
+int record_good(const unsigned char *b);
 int log_path(WCHAR *to, const WCHAR *dir, const WCHAR *base, uint32_t generation); /* 0: the current one */
 int logs_in(const WCHAR *dir, const WCHAR *base, uint32_t *list, int max);         /* closed generations, ascending */
 

@@ -356,10 +356,13 @@ static HRESULT play(const restore *r, image *m, chain *c, const WCHAR *path, uin
 		hr = engine(-515);
 	if (hr == S_OK) {
 		size_t end = log_end(b, n);
-		for (size_t at = LOG_HEAD; hr == S_OK && at < end; at += u32(b + at))
+		for (size_t at = LOG_HEAD; hr == S_OK && at < end; at += u32(b + at)) {
+			if (!record_good(b + at))
+				hr = engine(-501);
 			for (ULONG i = 0; hr == S_OK && i < r->ndbs; i++)
 				if (u32(m[i].b + 104) == b[at + 5])
 					hr = apply(&m[i], b + at);
+		}
 		c->generation = u32(b + 4);
 		memcpy(c->created, b + 16, 8);
 		c->logs++;
