@@ -21,50 +21,63 @@ var backupCalls = []string{
 	"HrESEBackupPrepare", "HrESEBackupSetup", "HrESEBackupOpenFile", "HrESEBackupReadFile", "HrESEBackupCloseFile", "HrESEBackupGetLogAndPatchFiles", "HrESEBackupTruncateLogs", "HrESEBackupInstanceEnd", "HrESEBackupEnd",
 }
 
-// TestLibraryKilled kills the process at each function of a full, before and after its work, and takes another one then.
+// TestLibraryKilled kills the process before each call of a full, and takes another one then.
 func TestLibraryKilled(t *testing.T) {
 	if os.Getenv("ESEBCLI_CHILD") != "" {
-		api := loaded(t)
-		_, _, err := backUp(t.Context(), api, "Erste Speichergruppe", esebcli.Full, func() {})
-		t.Fatal("the process lives: ", err)
+		_, _, err := backUp(t.Context(), loaded(t), "Erste Speichergruppe", esebcli.Full, func() {})
+		require.NoError(t, err)
+		return
 	}
 	api := loaded(t)
-	for _, fn := range backupCalls {
-		for _, when := range []string{"", "+"} {
-			t.Run(fn+when, func(t *testing.T) {
-				sim := server(t)
-				g := &sim.Groups[0]
-				for i := range 20 {
-					put(t, sim, fmt.Sprint(i), string(make([]byte, 2000)))
-				}
-				require.NoError(t, sim.Flush(g))
-				before, err := g.Logs()
-				require.NoError(t, err)
-				require.NotEmpty(t, before)
+	var truncated []bool // by the kill at the call of this number
+	for n, killed := 1, true; killed; n++ {
+		t.Run(fmt.Sprint("call ", n), func(t *testing.T) {
+			sim := server(t)
+			g := &sim.Groups[0]
+			for i := range 20 {
+				put(t, sim, fmt.Sprint(i), string(make([]byte, 2000)))
+			}
+			require.NoError(t, sim.Flush(g))
+			before, err := g.Logs()
+			require.NoError(t, err)
+			require.NotEmpty(t, before)
+			if killed = killedAt(t, "TestLibraryKilled", "1", n); !killed {
+				return
+			}
+			after, err := g.Logs()
+			require.NoError(t, err)
+			truncated = append(truncated, len(after) == 0 || after[0] != before[0])
 
-				cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestLibraryKilled$")
-				cmd.Env = append(os.Environ(), "ESEBCLI_CHILD=1", "QSIM_FAULT="+fn+when+"@1=kill")
-				out, err := cmd.CombinedOutput()
-				var exit *exec.ExitError
-				require.ErrorAs(t, err, &exit, "%s", out)
-				require.Equal(t, 137, exit.ExitCode(), "%s", out)
-
-				after, err := g.Logs()
-				require.NoError(t, err)
-				truncated := fn+when == "HrESEBackupTruncateLogs+" || fn == "HrESEBackupInstanceEnd" || fn == "HrESEBackupEnd"
-				assert.Equal(t, !truncated, len(after) > 0 && after[0] == before[0], "logs of %v left: %v", before, after)
-
-				put(t, sim, "after", "the kill")
-				full, _, err := backUp(t.Context(), api, g.Name, esebcli.Full, func() {})
-				require.NoError(t, err, "the dead process holds nothing")
-				dismount(t, sim, g)
-				require.NoError(t, bringBack(t, api, *g, full, "", 0))
-				got, err := esebcli2.Content(g.Databases[0].File)
-				require.NoError(t, err)
-				assert.Len(t, got, 21)
-			})
-		}
+			put(t, sim, "after", "the kill")
+			full, _, err := backUp(t.Context(), api, g.Name, esebcli.Full, func() {})
+			require.NoError(t, err, "the dead process holds nothing")
+			dismount(t, sim, g)
+			require.NoError(t, bringBack(t, api, *g, full, "", 0))
+			got, err := esebcli2.Content(g.Databases[0].File)
+			require.NoError(t, err)
+			assert.Len(t, got, 21)
+		})
 	}
+	require.Greater(t, len(truncated), 20)
+	ends := len(truncated) - 2 // InstanceEnd and End follow TruncateLogs
+	for i, gone := range truncated {
+		assert.Equal(t, i >= ends, gone, "logs after the kill at call %d of %d", i+1, len(truncated))
+	}
+}
+
+// killedAt runs a test as a process of its own in which the library kills it before its call of this number, and reports whether there was one.
+func killedAt(t *testing.T, test, child string, call int) bool {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+test+"$")
+	cmd.Env = append(os.Environ(), "ESEBCLI_CHILD="+child, fmt.Sprintf("QSIM_FAULT=*@%d=kill", call))
+	out, err := cmd.CombinedOutput()
+	if err == nil {
+		return false
+	}
+	var exit *exec.ExitError
+	require.ErrorAs(t, err, &exit, "%s", out)
+	require.Equal(t, 137, exit.ExitCode(), "%s", out)
+	return true
 }
 
 // TestLibraryFails makes each function of a full fail once: the error says what, and nothing is left open.
@@ -93,18 +106,13 @@ func TestLibraryFails(t *testing.T) {
 	assert.Equal(t, uint32(1), left[0])
 }
 
-// restoreCalls are the functions of a restore.
-var restoreCalls = []string{
-	"HrESERestoreOpen", "HrESERestoreGetEnvironment", "HrESERestoreAddDatabase", "HrESERestoreOpenFile", "HrESERestoreSaveEnvironment", "HrESERestoreClose", "HrESERestoreReopen", "HrESERestoreComplete",
-}
-
-// TestLibraryKilledInRestore kills the process at each function of a restore, and restores again.
+// TestLibraryKilledInRestore kills the process before each call of a restore, and restores again.
 func TestLibraryKilledInRestore(t *testing.T) {
 	if dir := os.Getenv("ESEBCLI_CHILD"); dir != "" {
 		sim, full, err := reread(dir)
 		require.NoError(t, err)
-		err = bringBack(t, loaded(t), sim, full, "", 0)
-		t.Fatal("the process lives: ", err)
+		require.NoError(t, bringBack(t, loaded(t), sim, full, "", 0))
+		return
 	}
 	api := loaded(t)
 	sim := server(t)
@@ -118,22 +126,19 @@ func TestLibraryKilledInRestore(t *testing.T) {
 	for path, b := range full {
 		require.NoError(t, os.WriteFile(filepath.Join(saved, filepath.Base(path)), b, 0o600))
 	}
-	for _, fn := range restoreCalls {
-		for _, when := range []string{"", "+"} {
-			t.Run(fn+when, func(t *testing.T) {
-				cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestLibraryKilledInRestore$")
-				cmd.Env = append(os.Environ(), "ESEBCLI_CHILD="+saved, "QSIM_FAULT="+fn+when+"@1=kill")
-				out, err := cmd.CombinedOutput()
-				var exit *exec.ExitError
-				require.ErrorAs(t, err, &exit, "%s", out)
-				require.Equal(t, 137, exit.ExitCode(), "%s", out)
-				require.NoError(t, bringBack(t, api, *g, maps.Clone(full), "", 0))
-				got, err := esebcli2.Content(g.Databases[1].File)
-				require.NoError(t, err)
-				assert.Equal(t, map[string]string{"k": "public v"}, got)
-			})
-		}
+	calls := 0
+	for n, killed := 1, true; killed; n++ {
+		t.Run(fmt.Sprint("call ", n), func(t *testing.T) {
+			if killed = killedAt(t, "TestLibraryKilledInRestore", saved, n); killed {
+				calls++
+			}
+			require.NoError(t, bringBack(t, api, *g, maps.Clone(full), "", 0))
+			got, err := esebcli2.Content(g.Databases[1].File)
+			require.NoError(t, err)
+			assert.Equal(t, map[string]string{"k": "public v"}, got)
+		})
 	}
+	assert.GreaterOrEqual(t, calls, 10)
 }
 
 // reread finds the group and the full of the parent process.

@@ -87,7 +87,7 @@ func (c copied) take(ctx context.Context, s esebcli.Session, path string) error 
 		return err
 	}
 	var b []byte
-	buf := make([]byte, 10000)
+	buf := make([]byte, 100000)
 	for {
 		n, err := f.Read(ctx, buf)
 		b = append(b, buf[:n]...)

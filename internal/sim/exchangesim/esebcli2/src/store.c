@@ -195,10 +195,10 @@ HRESULT windows(DWORD last)
 	return hrErrorFromESECall;
 }
 
-/* fault carries out what QSIM_FAULT says about this call of a function: "Function@2=kill", with a + after the name when the work is to be done first, or a number in hex that is returned. hr is what it returns otherwise. */
+/* fault carries out what QSIM_FAULT says about this call: "Function@2=kill" at the second call of a function, or a number in hex that is returned; "Function+@2" does so when the work is done; "*@2" is the second call of any. hr is what it returns otherwise. */
 HRESULT fault(const char *function, int after, HRESULT hr)
 {
-	static LONG calls[64][2];
+	static LONG calls[64][2], all;
 	static const char *names[64];
 	WCHAR wide[PATH_CHARS];
 	char want[PATH_CHARS], name[128];
@@ -207,14 +207,16 @@ HRESULT fault(const char *function, int after, HRESULT hr)
 	while (slot < 63 && names[slot] != NULL && strcmp(names[slot], function) != 0)
 		slot++;
 	names[slot] = function;
-	LONG call = InterlockedIncrement(&calls[slot][after]);
+	LONG call = InterlockedIncrement(&calls[slot][after]), of_all = after ? 0 : InterlockedIncrement(&all);
 	if (setting(L"QSIM_FAULT", wide)) {
 		WideCharToMultiByte(CP_UTF8, 0, wide, -1, want, sizeof want, NULL, NULL);
 		snprintf(name, sizeof name, "%s%s@", function, after ? "+" : "");
-		if (strncmp(want, name, strlen(name)) == 0 && sscanf(want + strlen(name), "%d=%n", &nth, &used) == 1 && used > 0 && nth == call) {
-			if (strcmp(want + strlen(name) + used, "kill") == 0)
+		int any = strncmp(want, "*@", 2) == 0;
+		size_t n = any ? 2 : strlen(name);
+		if ((any || strncmp(want, name, n) == 0) && sscanf(want + n, "%d=%n", &nth, &used) == 1 && used > 0 && nth == (any ? of_all : call)) {
+			if (strcmp(want + n + used, "kill") == 0)
 				TerminateProcess(GetCurrentProcess(), 137);
-			return (HRESULT)strtoul(want + strlen(name) + used, NULL, 16);
+			return (HRESULT)strtoul(want + n + used, NULL, 16);
 		}
 	}
 	SetLastError(last);
