@@ -17,12 +17,12 @@ var ErrNoCompiler = errors.New("esebcli2: no C compiler of MinGW for the stand-i
 //go:embed src
 var sources embed.FS
 
-// Compile makes the library for windows/amd64, or 386 where that compiler is installed, in dir and returns its path.
-func Compile(ctx context.Context, dir, goarch string) (string, error) {
-	machine := map[string]string{"amd64": "x86_64", "386": "i686"}[goarch]
-	cc, err := exec.LookPath(machine + "-w64-mingw32-gcc")
+// Compile makes the library for windows/amd64 in dir and returns its path.
+func Compile(ctx context.Context, dir string) (string, error) {
+	const compiler = "x86_64-w64-mingw32-gcc"
+	cc, err := exec.LookPath(compiler)
 	if err != nil {
-		return "", fmt.Errorf("%w: %s-w64-mingw32-gcc is not installed", ErrNoCompiler, machine)
+		return "", fmt.Errorf("%w: %s is not installed", ErrNoCompiler, compiler)
 	}
 	src, err := os.MkdirTemp(dir, "src")
 	if err != nil {
@@ -34,8 +34,7 @@ func Compile(ctx context.Context, dir, goarch string) (string, error) {
 		return "", err
 	}
 	lib := filepath.Join(dir, "esebcli2.dll")
-	// kill-at: the functions of the genuine library have plain names, which stdcall of 386 would decorate.
-	args := []string{"-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-Wl,--kill-at", "-o", lib}
+	args := []string{"-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-o", lib}
 	out, err := exec.CommandContext(ctx, cc, append(append(args, names...), "-ladvapi32")...).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("esebcli2: %s: %w\n%s", cc, err, out)
