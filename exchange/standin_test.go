@@ -3,7 +3,6 @@ package exchange
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -62,7 +61,9 @@ func standInAt(t *testing.T, name string, w world) string {
 	path := filepath.Join(testDir(t), name)
 	if runtime.GOOS == "windows" {
 		path += ".exe"
-		copyFile(t, self, path)
+		program, err := os.ReadFile(self) // a link could not be removed while this process runs
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(path, program, 0o700))
 	} else {
 		require.NoError(t, os.Symlink(self, path))
 	}
@@ -70,18 +71,6 @@ func standInAt(t *testing.T, name string, w world) string {
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(path+".json", text, 0o600))
 	return path
-}
-
-func copyFile(t *testing.T, from, to string) {
-	t.Helper()
-	r, err := os.Open(from)
-	require.NoError(t, err)
-	defer r.Close()
-	w, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY, 0o700)
-	require.NoError(t, err)
-	_, err = io.Copy(w, r)
-	require.NoError(t, err)
-	require.NoError(t, w.Close())
 }
 
 // testDir is a folder for one test, which is removed without os.RemoveAll: wine does not know the call that it needs.

@@ -79,7 +79,7 @@ func (o WbadminOptions) targetFolder() (folder, tree string, err error) {
 	switch {
 	case drive.MatchString(folder), volume.MatchString(folder):
 		folder += string(filepath.Separator)
-	case filepath.IsAbs(folder) && (filepath.VolumeName(folder) == "" || strings.HasPrefix(folder, `\\`)):
+	case isShare(folder), filepath.IsAbs(folder) && filepath.VolumeName(folder) == "":
 	default:
 		return "", "", fmt.Errorf(`%w: target of wbadmin %q: want a volume as E: or \\?\Volume{GUID}, or a share as \\server\share`, backup.ErrOption, o.Target)
 	}
@@ -97,7 +97,7 @@ var onDrive = regexp.MustCompile(`^([A-Za-z]):\\(.*)$`)
 
 // administrativeShare is a folder of this machine as a path of the network.
 func administrativeShare(dir string) (string, error) {
-	if strings.HasPrefix(dir, `\\`) && !strings.HasPrefix(dir, `\\?\`) && !strings.HasPrefix(dir, `\\.\`) {
+	if isShare(dir) {
 		return dir, nil
 	}
 	m := onDrive.FindStringSubmatch(dir)
@@ -106,6 +106,11 @@ func administrativeShare(dir string) (string, error) {
 			Advice: "give wbadmin a target: a volume, or a share"}
 	}
 	return `\\localhost\` + m[1] + `$\` + m[2], nil
+}
+
+// isShare reports whether a path is one of the network.
+func isShare(path string) bool {
+	return strings.HasPrefix(path, `\\`) && !strings.HasPrefix(path, `\\?\`) && !strings.HasPrefix(path, `\\.\`)
 }
 
 // verifyImages wants a catalog, and images of disks that are what their names say, at least one.
