@@ -51,7 +51,7 @@ func (c configured) AllowRestore(_ context.Context, d Database) error {
 }
 
 func byHand(what string, d Database) error {
-	return &backup.Error{Op: what, App: stateApp, Artifact: d.Name, Err: fmt.Errorf("%w: the layout of the server is configured, and nothing administers it", backup.ErrRefused),
+	return &backup.Error{Op: what, App: application, Artifact: d.Name, Err: fmt.Errorf("%w: the layout of the server is configured, and nothing administers it", backup.ErrRefused),
 		Advice: what + " the database by hand, in the administration of Exchange"}
 }
 

@@ -91,7 +91,7 @@ func (e *eseutil) locate() (string, error) {
 		return exec.LookPath(e.opt.Program)
 	}
 	if runtime.GOOS != "windows" {
-		return "", &backup.Error{Op: "recover", App: stateApp, Err: fmt.Errorf("eseutil is a program of Windows: %w", errors.ErrUnsupported),
+		return "", &backup.Error{Op: "recover", App: application, Err: fmt.Errorf("eseutil is a program of Windows: %w", errors.ErrUnsupported),
 			Advice: "copy databases and logs to a Windows machine, best one with this version of Exchange, and recover them there"}
 	}
 	var errs []error
@@ -108,14 +108,14 @@ func (e *eseutil) locate() (string, error) {
 		}
 		errs = append(errs, err)
 	}
-	return "", &backup.Error{Op: "recover", App: stateApp, Err: errors.Join(errs...), Advice: "install the management tools of Exchange, or name eseutil.exe or esentutl.exe in the options"}
+	return "", &backup.Error{Op: "recover", App: application, Err: errors.Join(errs...), Advice: "install the management tools of Exchange, or name eseutil.exe or esentutl.exe in the options"}
 }
 
 func (e *eseutil) failed(r Recovery, err error) error {
 	if err == nil {
 		return nil
 	}
-	return &backup.Error{Op: "recover", App: stateApp, Artifact: r.LogDir, Advice: backup.Hint(err), Err: err}
+	return &backup.Error{Op: "recover", App: application, Artifact: r.LogDir, Advice: backup.Hint(err), Err: err}
 }
 
 // JETError is a failure of the engine, negative, as its header jethdr.w has it.

@@ -42,7 +42,7 @@ func (o NtdsutilOptions) plan(dir string) (statePlan, error) {
 	// Each argument is a line that ntdsutil takes apart at its spaces; whether it knows quotes within is not documented.
 	tree := filepath.Join(dir, "ifm")
 	if strings.ContainsAny(tree, " \t\"") {
-		return statePlan{}, &backup.Error{Op: "save", App: stateApp, Artifact: stateItem, Err: fmt.Errorf("%w: ntdsutil takes no folder with a space in its name: %s", backup.ErrOption, tree),
+		return statePlan{}, &backup.Error{Op: "save", App: application, Artifact: itemSystem, Err: fmt.Errorf("%w: ntdsutil takes no folder with a space in its name: %s", backup.ErrOption, tree),
 			Advice: "give the agent a state directory without spaces in its path"}
 	}
 	create := "create full "

@@ -56,7 +56,7 @@ func (c *chosenState) choose() (*stateTool, error) {
 		}
 		errs = append(errs, err)
 	}
-	return nil, &backup.Error{Op: "save", App: stateApp, Artifact: stateItem, Err: errors.Join(errs...),
+	return nil, &backup.Error{Op: "save", App: application, Artifact: itemSystem, Err: errors.Join(errs...),
 		Advice: "install the feature Windows Server Backup, or leave the system state out; a domain controller can also be saved by ntdsutil"}
 }
 
@@ -87,11 +87,6 @@ func (c *chosenState) Check(ctx context.Context, dir string) error {
 func (c *chosenState) Remove(ctx context.Context, dir string) error {
 	return c.tools[0].Remove(ctx, dir)
 }
-
-const (
-	stateApp  = "exchange"
-	stateItem = "system state"
-)
 
 // stateTool is what wbadmin, ntbackup and ntdsutil have in common.
 type stateTool struct {
@@ -159,13 +154,13 @@ func (t *stateTool) ready(ctx context.Context, dir string) (path string, p state
 	_, err = os.Lstat(p.tree)
 	switch {
 	case err == nil:
-		return "", p, &backup.Error{Op: "save", App: stateApp, Artifact: stateItem, Err: fmt.Errorf("%s: %w", p.tree, backup.ErrExists),
+		return "", p, &backup.Error{Op: "save", App: application, Artifact: itemSystem, Err: fmt.Errorf("%s: %w", p.tree, backup.ErrExists),
 			Advice: "this is a backup of somebody else, which is left alone: give the system state a target of its own, where no other program backs this server up"}
 	case !errors.Is(err, fs.ErrNotExist):
 		return "", p, err
 	}
 	if v, ok := diskroom.At(p.tree); ok && t.room >= 0 && v.FreeBytes < t.room {
-		return "", p, &backup.Error{Op: "save", App: stateApp, Artifact: stateItem, Err: fmt.Errorf("%s has %d MiB free, want %d: %w", p.named, v.FreeBytes>>20, t.room>>20, backup.ErrStageFull),
+		return "", p, &backup.Error{Op: "save", App: application, Artifact: itemSystem, Err: fmt.Errorf("%s has %d MiB free, want %d: %w", p.named, v.FreeBytes>>20, t.room>>20, backup.ErrStageFull),
 			Advice: "make room, or give the system state another target"}
 	}
 	return path, p, nil
@@ -253,7 +248,7 @@ func (t *stateTool) failed(ctx context.Context, op string, err error) error {
 	if hint == "" {
 		hint = "run the agent as a member of Administrators or Backup Operators, elevated, and look at the application log of Windows for what " + t.name + " says"
 	}
-	return &backup.Error{Op: op, App: stateApp, Artifact: stateItem + " by " + t.name, Advice: hint, Err: err}
+	return &backup.Error{Op: op, App: application, Artifact: itemSystem + " by " + t.name, Advice: hint, Err: err}
 }
 
 // outsideFile is the note, in the folder of a run, of what it makes outside of that.
@@ -307,7 +302,7 @@ func removeState(dir string) error {
 func removeOutside(text []byte) error {
 	var n outsideNote
 	if err := json.Unmarshal(text, &n); err != nil || !filepath.IsAbs(n.Tree) {
-		return &backup.Error{Op: "read", App: stateApp, Artifact: outsideFile, Err: errors.Join(backup.ErrCorrupt, err),
+		return &backup.Error{Op: "read", App: application, Artifact: outsideFile, Err: errors.Join(backup.ErrCorrupt, err),
 			Advice: "remove what was left of the system state at its target, and then this note, by hand"}
 	}
 	if err := foreign(n.Tree); err != nil {
@@ -332,7 +327,7 @@ func foreign(tree string) error {
 	for _, e := range entries {
 		// A backup of volumes lies beside SystemStateBackup, in a folder "Backup 2026-03-01 020000".
 		if strings.HasPrefix(e.Name(), "Backup ") {
-			return &backup.Error{Op: "remove", App: stateApp, Artifact: filepath.Join(tree, e.Name()), Err: fmt.Errorf("%w: it is not of this agent", backup.ErrRefused),
+			return &backup.Error{Op: "remove", App: application, Artifact: filepath.Join(tree, e.Name()), Err: fmt.Errorf("%w: it is not of this agent", backup.ErrRefused),
 				Advice: "give the system state a target of its own; remove what is no longer needed there by hand, or with wbadmin delete"}
 		}
 	}

@@ -102,7 +102,7 @@ func administrativeShare(dir string) (string, error) {
 	}
 	m := onDrive.FindStringSubmatch(dir)
 	if m == nil {
-		return "", &backup.Error{Op: "save", App: stateApp, Artifact: stateItem, Err: fmt.Errorf("%w: wbadmin cannot write into %s", backup.ErrOption, dir),
+		return "", &backup.Error{Op: "save", App: application, Artifact: itemSystem, Err: fmt.Errorf("%w: wbadmin cannot write into %s", backup.ErrOption, dir),
 			Advice: "give wbadmin a target: a volume, or a share"}
 	}
 	return `\\localhost\` + m[1] + `$\` + m[2], nil
