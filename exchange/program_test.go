@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -46,15 +47,16 @@ func talk(args []string) int {
 		}
 	case "hang": // with a child, which holds a lock
 		if args[1] == "parent" {
-			child := program{path: os.Args[0], args: []string{"hang", "child", args[2]}}
-			_, _ = child.run(context.Background())
+			_ = exec.Command(os.Args[0], "hang", "child", args[2]).Run()
 			return 0
 		}
-		if _, err := filelock.Take(args[2]); err != nil {
+		l, err := filelock.Take(args[2])
+		if err != nil {
 			return 1
 		}
 		_ = os.WriteFile(args[2]+".held", nil, 0o600)
 		time.Sleep(time.Hour)
+		_ = l.Release()
 	}
 	return 0
 }
