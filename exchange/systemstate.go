@@ -305,7 +305,7 @@ func removeOutside(text []byte) error {
 		return &backup.Error{Op: "read", App: application, Artifact: outsideFile, Err: errors.Join(backup.ErrCorrupt, err),
 			Advice: "remove what was left of the system state at its target, and then this note, by hand"}
 	}
-	if err := foreign(n.Tree); err != nil {
+	if err := foreignBackup(n.Tree); err != nil {
 		return err
 	}
 	if err := removeTree(n.Tree); err != nil {
@@ -318,8 +318,8 @@ func removeOutside(text []byte) error {
 	return nil
 }
 
-// foreign refuses a tree that has something which no Save makes: since the run died somebody has backed the volumes of this server up there.
-func foreign(tree string) error {
+// foreignBackup refuses a tree that has something which no Save makes: since the run died somebody has backed the volumes of this server up there.
+func foreignBackup(tree string) error {
 	entries, err := os.ReadDir(tree)
 	if err != nil {
 		return gone(err)

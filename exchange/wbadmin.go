@@ -69,15 +69,15 @@ func (o WbadminOptions) plan(dir string) (p statePlan, err error) {
 const imagesFolder = "WindowsImageBackup"
 
 var (
-	drive  = regexp.MustCompile(`^[A-Za-z]:$`)
-	volume = regexp.MustCompile(`^\\\\\?\\Volume\{[0-9A-Fa-f-]{36}\}$`)
+	driveName  = regexp.MustCompile(`^[A-Za-z]:$`)
+	volumeName = regexp.MustCompile(`^\\\\\?\\Volume\{[0-9A-Fa-f-]{36}\}$`)
 )
 
 // targetFolder is the target as a folder, and what wbadmin makes there for this server.
 func (o WbadminOptions) targetFolder() (folder, tree string, err error) {
 	folder = strings.TrimRight(o.Target, `\`)
 	switch {
-	case drive.MatchString(folder), volume.MatchString(folder):
+	case driveName.MatchString(folder), volumeName.MatchString(folder):
 		folder += string(filepath.Separator)
 	case isShare(folder), filepath.IsAbs(folder) && filepath.VolumeName(folder) == "":
 	default:
