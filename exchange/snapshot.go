@@ -82,7 +82,7 @@ func (r *run) closedLogs(ctx context.Context, k *task) (it backup.Item, again bo
 
 // request is the snapshot that some fulls need.
 func (r *run) request(fulls []*task) ShadowRequest {
-	q := ShadowRequest{Copy: r.open.keep, WorkDir: r.s.workDir(r.req.Job), Note: r.open.marker.note}
+	q := ShadowRequest{Major: r.site.layout.Major, Copy: r.open.keep, WorkDir: r.s.workDir(r.req.Job), Note: r.open.marker.note}
 	for _, k := range fulls {
 		q.Include = append(q.Include, k.Group)
 		for _, d := range k.Databases {
