@@ -37,13 +37,13 @@ type restoring struct {
 	c   *course
 	// proving: every page is read afterwards.
 	proving bool
-	proved  proof
+	proved  pageProof
 }
 
 // all refuses first, then restores one group after the other. One that fails does not keep the others from being restored.
 func (x *restoring) all(ctx context.Context) error {
 	if len(x.c.system) > 0 && x.c.opt.to == "" {
-		return x.s.refuse("restore", itemSystemState, "name a folder (to=DIR); the tool of Windows that puts it back is told then, and a person runs it", "the system state of a running server is not replaced by copying files")
+		return x.s.refuse("restore", itemSystem, "name a folder (to=DIR); the tool of Windows that puts it back is told then, and a person runs it", "the system state of a running server is not replaced by copying files")
 	}
 	places, err := x.s.locate(ctx, x.c)
 	if err != nil {
@@ -74,7 +74,7 @@ func (x *restoring) all(ctx context.Context) error {
 	x.set.Expect(len(places) + len(x.c.system))
 	for _, step := range x.c.system {
 		if err := x.systemState(ctx, step); err != nil {
-			return x.s.fail(ctx, "restore", itemSystemState, err)
+			return x.s.fail(ctx, "restore", itemSystem, err)
 		}
 		x.set.ItemDone()
 	}
@@ -194,6 +194,9 @@ func (x *restoring) group(ctx context.Context, p *place, w *swap) (err error) {
 
 // told says what people must know of a restore that is through.
 func (x *restoring) told(p *place) {
+	if x.proving {
+		return
+	}
 	if len(p.logs.left) > 0 || !p.until.IsZero() {
 		x.set.Warn("restored " + p.summary())
 	}
@@ -229,12 +232,12 @@ func (x *restoring) dismount(ctx context.Context, p *place, w *swap) error {
 	}
 	for _, t := range p.targets {
 		if t.db.Mounted {
-			if err := x.s.tools.Management.Dismount(ctx, t.db); err != nil {
+			if err := x.s.opt.Tools.Management.Dismount(ctx, t.db); err != nil {
 				return fmt.Errorf("dismount %q: %w", t.db.Name, err)
 			}
 		}
 		if !t.db.AllowRestore {
-			if err := x.s.tools.Management.AllowRestore(ctx, t.db); err != nil {
+			if err := x.s.opt.Tools.Management.AllowRestore(ctx, t.db); err != nil {
 				return fmt.Errorf("allow the files of %q to be replaced: %w", t.db.Name, err)
 			}
 		}
@@ -249,7 +252,7 @@ func (x *restoring) remount(ctx context.Context, p *place) error {
 	var errs []error
 	for _, t := range p.targets {
 		if t.db.Mounted {
-			if err := x.s.tools.Management.Mount(undo, t.db); err != nil {
+			if err := x.s.opt.Tools.Management.Mount(undo, t.db); err != nil {
 				errs = append(errs, fmt.Errorf("mount %q again, which was mounted before: %w", t.db.Name, err))
 			}
 		}
@@ -260,7 +263,7 @@ func (x *restoring) remount(ctx context.Context, p *place) error {
 // mount mounts what was restored.
 func (x *restoring) mount(ctx context.Context, p *place) error {
 	for _, t := range p.targets {
-		if err := x.s.tools.Management.Mount(ctx, t.db); err != nil {
+		if err := x.s.opt.Tools.Management.Mount(ctx, t.db); err != nil {
 			return fmt.Errorf("mount %q: %w", t.db.Name, err)
 		}
 	}

@@ -48,6 +48,8 @@ type groupCourse struct {
 	total     int
 	links     []linkLogs
 	logs      selection
+	// patches are files that Exchange 2000 wrote beside its logs, which the streaming API wants back with them.
+	patches []placed
 	// base is what the logs begin with, until the time asked for; zero: none was.
 	base  string
 	until time.Time
@@ -86,7 +88,7 @@ func (s *Source) inBackup(step *backup.RestoreStep, err error) error {
 }
 
 func (c *course) add(step *backup.RestoreStep, r backup.RestoreRequest) error {
-	if step.Item.Name == itemSystemState {
+	if step.Item.Name == itemSystem {
 		c.system = append(c.system, step)
 		return nil
 	}
@@ -105,7 +107,7 @@ func (c *course) add(step *backup.RestoreStep, r backup.RestoreRequest) error {
 		link.last = n
 	}
 	for _, e := range step.Entries {
-		if e.Role != backup.RoleLog {
+		if e.Meta[metaKind] != fileLog {
 			continue
 		}
 		l, err := readLog(step, e)
@@ -152,7 +154,7 @@ func (c *course) addFull(step *backup.RestoreStep, r backup.RestoreRequest) erro
 			}
 		}
 		p := placed{step, e, e.Meta[metaFile]}
-		if strings.HasSuffix(strings.ToLower(p.file), ".stm") {
+		if e.Meta[metaKind] == fileStream {
 			d.stm = &p
 			continue
 		}
@@ -180,7 +182,10 @@ func (c *course) addFull(step *backup.RestoreStep, r backup.RestoreRequest) erro
 func (s *Source) complete(g *groupCourse) error {
 	var own []logFile
 	for _, e := range g.full.Entries {
-		if e.Role != backup.RoleLog {
+		if e.Meta[metaKind] == filePatch {
+			g.patches = append(g.patches, placed{g.full, e, e.Meta[metaFile]})
+		}
+		if e.Meta[metaKind] != fileLog {
 			continue
 		}
 		l, err := readLog(g.full, e)
@@ -222,17 +227,9 @@ func asked(selected []backup.Selection, group, database string) (as string) {
 	return as
 }
 
-// Positions are generations, ten digits; that of a log of which only the beginning was there has this behind it, and sorts between the generation and the next.
-const partialMark = ".partial"
-
-// positionOf is the position at which a log begins.
-func positionOf(generation uint32) backup.Position {
-	return backup.Position(fmt.Sprintf("%010d", generation))
-}
-
 // generationAt is the log a position stands in.
 func generationAt(p backup.Position) (uint32, error) {
-	n, err := strconv.ParseUint(strings.TrimSuffix(string(p), partialMark), 10, 31)
+	n, err := strconv.ParseUint(strings.TrimSuffix(string(p), ".partial"), 10, 31)
 	if err != nil || n == 0 {
 		return 0, errors.Join(fmt.Errorf("%w: %q is no position in the logs of Exchange", backup.ErrCorrupt, p), err)
 	}

@@ -297,7 +297,7 @@ func (x *restoring) recover(ctx context.Context, p *place, b *batch) error {
 	}
 	if dirty {
 		err := x.moving(func() error {
-			return x.s.tools.Engine.Recover(ctx, Recovery{Base: p.base, LogDir: b.logs, SystemDir: b.logs, DatabaseDir: b.work, IgnoreMissing: len(b.targets) < p.total})
+			return x.s.opt.Tools.Engine.Recover(ctx, Recovery{Base: p.base, LogDir: b.logs, SystemDir: b.logs, DatabaseDir: b.work, IgnoreMissing: len(b.targets) < p.total})
 		})
 		if err != nil {
 			return fmt.Errorf("recover with the logs of generation %s: %w", generations(p.logs.first(), p.logs.last()), err)

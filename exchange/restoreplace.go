@@ -199,11 +199,11 @@ func (s *Source) ready(p *place, o restoreOptions) error {
 				"database %q may not be overwritten by a restore", t.db.Name)
 		}
 	}
-	_, noEngine := s.tools.Engine.(noTool)
+	_, noEngine := s.opt.Tools.Engine.(noTool)
 	switch {
 	case p.way == WayESE && o.recover == byMount:
 		return s.refuse("restore", p.item, "want recover=engine, or recover=none for the command (eseutil /cc)", "the store does not recover a copy by the streaming API when it mounts it")
-	case p.way == WayESE && o.recover == byPeople && (p.dir != "" || s.tools.Streaming == nil):
+	case p.way == WayESE && o.recover == byPeople && (p.dir != "" || s.opt.Tools.Streaming == nil):
 		return nil
 	case p.way == WayVSS && o.recover == byEngine && noEngine && p.dir == "":
 		return s.refuse("restore", p.item, "run it on the Exchange server, where eseutil is; or leave recovery to the store (recover=mount); or restore into a folder with recover=none and recover there", "this machine has no eseutil")

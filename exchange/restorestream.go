@@ -25,8 +25,9 @@ type streaming struct {
 	call esebcli.Restore
 	// logs is the folder for logs, as the engine named it.
 	logs string
-	// files are what is written, in order, with the artifact of each.
-	files []streamed
+	// files are what is written, in order, with the artifact of each; the first are those of databases, as many as databases says.
+	files     []streamed
+	databases int
 	// touched: files have been set aside, and must come back when it fails.
 	touched bool
 	// recovered: the engine has recovered the databases; from here on nothing is undone.
@@ -89,7 +90,7 @@ func (st *streaming) run(ctx context.Context, list []*batch, work []string) (err
 			return err
 		}
 	}
-	if st.call, err = st.s.tools.Streaming.RestoreOpen(ctx, st.s.opt.Server, esebcli.InformationStore, st.p.item, logs); err != nil {
+	if st.call, err = st.s.opt.Tools.Streaming.RestoreOpen(ctx, st.s.opt.Server, esebcli.InformationStore, st.p.item, logs); err != nil {
 		return fmt.Errorf("open the restore (HrESERestoreOpen): %w", err)
 	}
 	defer func() {
@@ -180,8 +181,12 @@ func (st *streaming) add(ctx context.Context, list []*batch) error {
 			st.files = append(st.files, streamed{to[i], f})
 		}
 	}
+	st.databases = len(st.files)
 	for i, l := range st.p.logs.logs {
 		st.files = append(st.files, streamed{filepath.Join(st.logs, st.p.logName(i)), placed{l.step, l.entry, l.name}})
+	}
+	for _, f := range st.p.patches {
+		st.files = append(st.files, streamed{filepath.Join(st.logs, baseName(f.file)), f})
 	}
 	return nil
 }
@@ -220,7 +225,7 @@ func (st *streaming) aside() error {
 		}
 	}
 	if st.p.dir == "" {
-		for _, f := range st.files[len(st.files)-len(st.p.logs.logs):] {
+		for _, f := range st.files[st.databases:] {
 			st.w.note.Work = append(st.w.note.Work, f.to)
 		}
 		st.w.note.Work = append(st.w.note.Work, filepath.Join(st.logs, environmentFile))
@@ -299,7 +304,7 @@ func (st *streaming) ending(ctx context.Context, list []*batch) error {
 		st.set.Warn(fmt.Sprintf(`%q is not recovered yet: eseutil /cc "%s"; then eseutil /mh must say "Clean Shutdown" of each database. What was there before is kept: %s. %s`, st.p.item, st.logs, st.w.note.left(), st.p.summary()))
 		return st.w.keep()
 	}
-	for _, f := range st.files[:len(st.files)-len(st.p.logs.logs)] {
+	for _, f := range st.files[:st.databases] {
 		if strings.EqualFold(filepath.Ext(f.from.file), ".stm") || st.c.opt.mount {
 			continue // a mounted database is in use
 		}

@@ -14,7 +14,7 @@ import (
 func systemFiles(step *backup.RestoreStep) (map[string]backup.Entry, error) {
 	out := map[string]backup.Entry{}
 	for _, e := range step.Entries {
-		name := filepath.FromSlash(strings.TrimPrefix(e.Name, itemSystemState+"/"))
+		name := filepath.FromSlash(strings.TrimPrefix(e.Name, itemSystem+"/"))
 		if !filepath.IsLocal(name) {
 			return nil, fmt.Errorf("%w: %q is no name of a file", backup.ErrCorrupt, e.Name)
 		}
@@ -23,7 +23,7 @@ func systemFiles(step *backup.RestoreStep) (map[string]backup.Entry, error) {
 	return out, nil
 }
 
-func (o restoreOptions) systemDir() string { return filepath.Join(o.to, itemSystemState) }
+func (o restoreOptions) systemDir() string { return filepath.Join(o.to, itemSystem) }
 
 // systemState restores the files of a system state into a folder. The tools of Windows that put it back are told, and never run.
 func (x *restoring) systemState(ctx context.Context, step *backup.RestoreStep) (err error) {
@@ -47,11 +47,11 @@ func (x *restoring) systemState(ctx context.Context, step *backup.RestoreStep) (
 	if there(dir) && !x.r.Overwrite {
 		return fmt.Errorf("%s: %w", dir, backup.ErrExists)
 	}
-	work := filepath.Join(x.c.opt.to, workFolder+"-"+itemSystemState)
+	work := filepath.Join(x.c.opt.to, workFolder+"-"+itemSystem)
 	if there(work) {
-		return x.s.refuse("restore", itemSystemState, "delete it: it holds what a restore that died did not finish", "%s is there", work)
+		return x.s.refuse("restore", itemSystem, "delete it: it holds what a restore that died did not finish", "%s is there", work)
 	}
-	if err := w.begin(x.s.opt.Instance, itemSystemState, x.s.opt.Now(), []string{work}); err != nil {
+	if err := w.begin(x.s.opt.Instance, itemSystem, x.s.opt.Now(), []string{work}); err != nil {
 		return err
 	}
 	for _, name := range sortedKeys(files) {
@@ -65,6 +65,10 @@ func (x *restoring) systemState(ctx context.Context, step *backup.RestoreStep) (
 	}
 	if _, err := w.finish(); err != nil {
 		return err
+	}
+	if x.proving {
+		x.proved.systemFiles += len(files)
+		return nil
 	}
 	for _, line := range systemCommands(sortedKeys(files), dir) {
 		x.set.Warn(line)
