@@ -274,6 +274,7 @@ func (w *swap) mend(overwrite bool) (out mended, err error) {
 	if len(out.both) > 0 && !overwrite {
 		return out, nil
 	}
+	out.both = nil
 	out.told = append(out.told, fmt.Sprintf("a restore of %q that began at %s died while it replaced files; what was there before was put back", n.Item, n.Began.Format(time.RFC3339)))
 	if len(n.Dismounted) > 0 {
 		out.told = append(out.told, "it had dismounted "+strings.Join(n.Dismounted, ", ")+": mount them when they are not restored now")

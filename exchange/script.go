@@ -49,7 +49,6 @@ type powershell struct {
 	opt       restoreOptions
 	overwrite bool
 	text      strings.Builder
-	replaced  int
 }
 
 func (p *powershell) line(format string, args ...any) { fmt.Fprintf(&p.text, format+"\n", args...) }
