@@ -197,9 +197,7 @@ func (x *restoring) told(p *place) {
 	if x.proving {
 		return
 	}
-	if len(p.logs.left) > 0 || !p.until.IsZero() {
-		x.set.Warn("restored " + p.summary())
-	}
+	x.set.Warn("restored " + p.summary())
 	if p.dir != "" || p.elsewhere {
 		return
 	}
@@ -236,7 +234,7 @@ func (x *restoring) dismount(ctx context.Context, p *place, w *swap) error {
 				return fmt.Errorf("dismount %q: %w", t.db.Name, err)
 			}
 		}
-		if !t.db.AllowRestore {
+		if _, unmanaged := x.s.opt.Tools.Management.(noTool); !t.db.AllowRestore && !t.db.Recovery && !unmanaged {
 			if err := x.s.opt.Tools.Management.AllowRestore(ctx, t.db); err != nil {
 				return fmt.Errorf("allow the files of %q to be replaced: %w", t.db.Name, err)
 			}

@@ -50,9 +50,8 @@ type groupCourse struct {
 	logs      selection
 	// patches are files that Exchange 2000 wrote beside its logs, which the streaming API wants back with them.
 	patches []placed
-	// base is what the logs begin with, until the time asked for; zero: none was.
-	base  string
-	until time.Time
+	// base is what the logs begin with.
+	base string
 }
 
 // course is what a restore does.
@@ -121,9 +120,6 @@ func (c *course) add(step *backup.RestoreStep, r backup.RestoreRequest) error {
 	for _, g := range c.groups {
 		if g.full.Item.Stream == step.Item.Stream {
 			g.links = append(g.links, link)
-			if !step.Until.IsZero() {
-				g.until = step.Until
-			}
 		}
 	}
 	return nil

@@ -183,42 +183,59 @@ func find(l Layout, g *groupCourse, d *databaseCopy) (Group, Database, bool) {
 	return Group{}, Database{}, false
 }
 
-// ready refuses what the state of the server forbids. Nothing was touched yet.
+// ready refuses what the state of the server, or what this machine lacks, forbids. Nothing was touched yet.
 func (s *Source) ready(p *place, o restoreOptions) error {
-	for _, t := range p.targets {
-		if p.dir != "" {
-			break
+	if p.dir == "" {
+		for _, t := range p.targets {
+			if err := s.open(p, t.db, o); err != nil {
+				return err
+			}
 		}
-		switch {
-		case t.db.BackupInProgress:
-			return s.refuse("restore", p.item, adviceInProgressRestore, "database %q is being backed up", t.db.Name)
-		case t.db.Mounted && !o.dismount:
-			return s.refuse("restore", p.item, "dismount it, or let the restore do that (dismount=true): its users are disconnected then", "database %q is mounted", t.db.Name)
-		case !t.db.AllowRestore && !o.dismount:
-			return s.refuse("restore", p.item, fmt.Sprintf("allow it: Set-MailboxDatabase %q -AllowFileRestore $true, or the check box \"This database can be overwritten by a restore\"; or let the restore do that (dismount=true)", t.db.Name),
-				"database %q may not be overwritten by a restore", t.db.Name)
-		}
+	}
+	if p.way == WayESE {
+		return s.streamReady(p, o)
 	}
 	_, noEngine := s.opt.Tools.Engine.(noTool)
 	switch {
-	case p.way == WayESE && o.recover == byMount:
-		return s.refuse("restore", p.item, "want recover=engine, or recover=none for the command (eseutil /cc)", "the store does not recover a copy by the streaming API when it mounts it")
-	case p.way == WayESE && o.recover == byPeople && (p.dir != "" || s.opt.Tools.Streaming == nil):
-		return nil
-	case p.way == WayVSS && o.recover == byEngine && noEngine && p.dir == "":
-		return s.refuse("restore", p.item, "run it on the Exchange server, where eseutil is; or leave recovery to the store (recover=mount); or restore into a folder with recover=none and recover there", "this machine has no eseutil")
-	case p.dir == "" && p.elsewhere && p.way == WayVSS && o.recover != byEngine:
+	case o.recover == byEngine && noEngine:
+		return s.refuse("restore", p.item, "run it on a machine with eseutil, such as the Exchange server; or leave recovery to the store (recover=mount) or to people (recover=none), who are told the commands", "this machine has nothing that recovers databases")
+	case p.elsewhere && o.recover != byEngine:
 		return s.refuse("restore", p.item, "leave out recover", "a recovery database is mounted only when it is in clean shutdown, so it must be recovered first")
-	case p.dir == "" && p.way == WayVSS && o.recover != byEngine && !p.whole:
+	case p.dir == "" && o.recover != byEngine && !p.whole:
 		return s.refuse("restore", p.item, "leave out recover, so that it is recovered in a folder of its own first; or restore all databases of the group",
 			"%d of %d databases of group %q are restored: their logs cannot lie beside those of the others", len(p.targets), len(p.group.Databases), p.group.Name)
-	case p.dir == "" && p.way == WayVSS && o.forward && p.elsewhere:
-		return fmt.Errorf("%w: restore option forward=true goes with a restore to its own place", backup.ErrOption)
 	}
 	return nil
 }
 
-const adviceInProgressRestore = "let the backup end first"
+// streamReady refuses what the streaming API does not do.
+func (s *Source) streamReady(p *place, o restoreOptions) error {
+	_, noAPI := s.opt.Tools.Streaming.(noTool)
+	switch {
+	case o.recover == byMount:
+		return s.refuse("restore", p.item, "leave out recover, or take recover=none and run the command that is told (eseutil /cc)", "the store does not recover a copy by the streaming API when it mounts it")
+	case noAPI && (p.dir == "" || o.recover != byPeople):
+		return s.refuse("restore", p.item, "run it on an Exchange server of the same version; or put the files into a folder, unrecovered (to=DIR, recover=none)", "this machine has no streaming API, which alone recovers what it took")
+	}
+	return nil
+}
+
+// open refuses a database that is in use, or may not be replaced.
+func (s *Source) open(p *place, db Database, o restoreOptions) error {
+	_, unmanaged := s.opt.Tools.Management.(noTool)
+	switch {
+	case p.elsewhere && o.forward:
+		return fmt.Errorf("%w: restore option forward=true goes with a restore to its own place", backup.ErrOption)
+	case db.BackupInProgress:
+		return s.refuse("restore", p.item, "let the backup end first", "database %q is being backed up", db.Name)
+	case db.Mounted && (!o.dismount || unmanaged):
+		return s.refuse("restore", p.item, "dismount it, or let the restore do that (dismount=true), where the server has a management shell: its users are disconnected then", "database %q is mounted", db.Name)
+	case !db.AllowRestore && !db.Recovery && !o.dismount && !unmanaged:
+		return s.refuse("restore", p.item, fmt.Sprintf("allow it: Set-MailboxDatabase %q -AllowFileRestore $true, or the check box \"This database can be overwritten by a restore\"; or let the restore do that (dismount=true)", db.Name),
+			"database %q may not be overwritten by a restore", db.Name)
+	}
+	return nil
+}
 
 // occupied refuses to overwrite unasked.
 func (s *Source) occupied(p *place, overwrite bool) error {
