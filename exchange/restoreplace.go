@@ -210,7 +210,7 @@ func (s *Source) ready(p *place, o restoreOptions) error {
 
 // streamReady refuses what the streaming API does not do.
 func (s *Source) streamReady(p *place, o restoreOptions) error {
-	noAPI := false
+	_, noAPI := s.opt.Tools.Streaming.(noTool)
 	if l, ok := s.opt.Tools.Streaming.(*loaded); ok {
 		_, err := l.load()
 		noAPI = err != nil
