@@ -16,6 +16,7 @@
 //
 // # Settings
 //
-// QSIM_FAULT: "HrESEBackupReadFile@3=C8000230" makes the third call return that, "=kill" ends the process; a + after the name means after the work was done, and * is a call of any function. QSIM_RESTORE_FILES, when set, makes the library write the files of a restore itself.
+// QSIM_FAULT: "HrESEBackupReadFile@3=C8000230" makes the third call return that, "=kill" ends the process; a + after the name means after the work was done, and * is a call of any function. QSIM_RESTORE_FILES, when set, makes the library write the files of a restore itself. QSIM_NOW,
+// seconds since 1970, is the time that the library writes into logs.
 // QsimOutstanding returns how much memory, sessions and files have not been given back.
 package esebcli2
