@@ -50,7 +50,7 @@ func (p *pending) Commit(ctx context.Context, m *backup.Manifest) error {
 	}
 	if p.shadow != nil {
 		if err := p.shadow.Complete(ctx); err != nil {
-			errs = append(errs, fmt.Errorf("tell Exchange that the backup is complete: %w", err), p.shadow.Abort(ctx))
+			errs = append(errs, fmt.Errorf("tell Exchange that the backup is complete: %w", err))
 		}
 	}
 	return p.s.fail(ctx, "end the backup of", p.job, p.close(errs))
