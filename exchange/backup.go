@@ -83,6 +83,7 @@ func (r *run) all(ctx context.Context) (out backup.Result, err error) {
 		return out, err
 	}
 	r.warnings = slices.Clone(r.site.warnings)
+	r.warnings = append(r.warnings, r.s.reportRestores(ctx)...)
 	tasks := r.decide()
 	if err := r.possible(tasks); err != nil {
 		return out, err
@@ -130,7 +131,7 @@ func (r *run) all(ctx context.Context) (out backup.Result, err error) {
 func (r *run) decide() []*task {
 	var tasks []*task
 	for _, t := range r.site.targets {
-		tasks = append(tasks, decide(r.req.Kind, r.site.way, t, r.req.Anchors[t.Name]))
+		tasks = append(tasks, r.s.decide(r.req, r.site.way, t))
 	}
 	return tasks
 }

@@ -51,8 +51,8 @@ type lab struct {
 	databases []string
 }
 
-// storageGroups are two, as servers up to Exchange 2007 have them.
-func storageGroups() []exchangesim.Group {
+// twoStorageGroups are two, as servers up to Exchange 2007 have them.
+func twoStorageGroups() []exchangesim.Group {
 	return []exchangesim.Group{
 		{Name: "First Storage Group", Databases: []exchangesim.Database{{Name: "Mailbox Store", File: "D/one/priv1.edb"}, {Name: "Public Folder Store", File: "D/two/priv1.edb"}}},
 		{Name: "Second Storage Group", Databases: []exchangesim.Database{{Name: "Archive"}}},
@@ -62,7 +62,7 @@ func storageGroups() []exchangesim.Group {
 // groupsFor are what a server of that version has.
 func groupsFor(version int) []exchangesim.Group {
 	if version <= 2007 {
-		return storageGroups()
+		return twoStorageGroups()
 	}
 	return []exchangesim.Group{{Name: "DB01", Databases: []exchangesim.Database{{Name: "DB01"}}}, {Name: "DB02", Databases: []exchangesim.Database{{Name: "DB02"}}}}
 }

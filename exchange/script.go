@@ -58,8 +58,8 @@ func (p *powershell) comment(format string, args ...any) {
 	p.line("# %s", strings.NewReplacer("\r", " ", "\n", " ").Replace(fmt.Sprintf(format, args...)))
 }
 
-// quoted is a literal of PowerShell.
-func quoted(text string) string {
+// literal is one of PowerShell.
+func literal(text string) string {
 	return "'" + strings.NewReplacer("'", "''", "\u2018", "\u2018\u2018", "\u2019", "\u2019\u2019").Replace(text) + "'"
 }
 
@@ -78,7 +78,7 @@ func windows(dir string, elements ...string) string {
 
 // fetched is where Pipeline.Fetch has put an artifact.
 func (p *powershell) fetched(step *backup.RestoreStep, e backup.Entry) string {
-	return "(Join-Path $files " + quoted(strings.ReplaceAll(step.Path(e), "/", `\`)) + ")"
+	return "(Join-Path $files " + literal(strings.ReplaceAll(step.Path(e), "/", `\`)) + ")"
 }
 
 func (p *powershell) head() {
@@ -89,7 +89,7 @@ func (p *powershell) head() {
 		from = "FILES"
 		p.comment("Set this to the folder into which the files of the backup were fetched.")
 	}
-	p.line("$files = %s", quoted(from))
+	p.line("$files = %s", literal(from))
 	p.line("function Check($what) { if ($LASTEXITCODE -ne 0) { throw \"$what ended with $LASTEXITCODE\" } }")
 }
 
@@ -145,16 +145,16 @@ func (p *powershell) copies(g *groupCourse) (works []*work) {
 	}
 	for _, w := range works {
 		p.comment("Copies, beside what is there; the folder must not exist yet.")
-		p.line("New-Item -ItemType Directory -Path %s | Out-Null", quoted(w.dir))
+		p.line("New-Item -ItemType Directory -Path %s | Out-Null", literal(w.dir))
 		for _, d := range w.databases {
 			for _, f := range d.files() {
-				p.line("Copy-Item -LiteralPath %s -Destination %s", p.fetched(f.step, f.entry), quoted(windows(w.dir, baseName(f.file))))
+				p.line("Copy-Item -LiteralPath %s -Destination %s", p.fetched(f.step, f.entry), literal(windows(w.dir, baseName(f.file))))
 			}
 		}
-		p.line("New-Item -ItemType Directory -Path %s | Out-Null", quoted(w.logs))
+		p.line("New-Item -ItemType Directory -Path %s | Out-Null", literal(w.logs))
 		pl := &place{groupCourse: g}
 		for i, l := range g.logs.logs {
-			p.line("Copy-Item -LiteralPath %s -Destination %s   # generation %s", p.fetched(l.step, l.entry), quoted(windows(w.logs, pl.logName(i))), generation(l.generation))
+			p.line("Copy-Item -LiteralPath %s -Destination %s   # generation %s", p.fetched(l.step, l.entry), literal(windows(w.logs, pl.logName(i))), generation(l.generation))
 		}
 	}
 	return works
@@ -183,10 +183,10 @@ func (p *powershell) recover(g *groupCourse, works []*work) {
 			more = " /i"
 		}
 		if len(g.logs.logs) > 0 {
-			p.line("& eseutil /r %s /l %s /s %s /d %s%s; Check 'eseutil /r'", g.base, quoted(w.logs), quoted(w.logs), quoted(w.dir), more)
+			p.line("& eseutil /r %s /l %s /s %s /d %s%s; Check 'eseutil /r'", g.base, literal(w.logs), literal(w.logs), literal(w.dir), more)
 		}
 		for _, d := range w.databases {
-			p.line("& eseutil /mh %s | Select-String 'State:|Log Required:'; Check 'eseutil /mh'", quoted(windows(w.dir, baseName(d.edb.file))))
+			p.line("& eseutil /mh %s | Select-String 'State:|Log Required:'; Check 'eseutil /mh'", literal(windows(w.dir, baseName(d.edb.file))))
 		}
 	}
 }
@@ -195,15 +195,15 @@ func (p *powershell) recover(g *groupCourse, works []*work) {
 func (p *powershell) exchange(g *groupCourse, works []*work) {
 	p.comment("Take the databases from their users, and let the files be replaced.")
 	for _, d := range g.databases {
-		p.line("Dismount-Database -Identity %s -Confirm:$false", quoted(d.name))
-		p.line("Set-MailboxDatabase -Identity %s -AllowFileRestore $true", quoted(d.name))
+		p.line("Dismount-Database -Identity %s -Confirm:$false", literal(d.name))
+		p.line("Set-MailboxDatabase -Identity %s -AllowFileRestore $true", literal(d.name))
 	}
 	p.comment("What is there is set aside, not deleted.")
 	for _, w := range works {
 		for _, d := range w.databases {
 			for _, f := range d.files() {
 				p.aside(f.file)
-				p.line("Move-Item -LiteralPath %s -Destination %s", quoted(windows(w.dir, baseName(f.file))), quoted(f.file))
+				p.line("Move-Item -LiteralPath %s -Destination %s", literal(windows(w.dir, baseName(f.file))), literal(f.file))
 			}
 		}
 	}
@@ -211,17 +211,17 @@ func (p *powershell) exchange(g *groupCourse, works []*work) {
 		dir := dirName(g.logs.logs[0].entry.Meta[metaFile])
 		aside := windows(dir, asideFolder+string(g.full.ID))
 		p.comment("The logs and the checkpoint that are there belong to the databases that were; they are set aside too. A checkpoint in another folder must go as well. Logs that no backup has are among them: keep the folder until nobody wants them.")
-		p.line("New-Item -ItemType Directory -Path %s | Out-Null", quoted(aside))
-		p.line("Get-ChildItem -LiteralPath %s -File | Where-Object { $_.Name -match %s } | Move-Item -Destination %s", quoted(dir), quoted(`^`+g.base+`.*\.(log|jtx|chk|jcp)$`), quoted(aside))
+		p.line("New-Item -ItemType Directory -Path %s | Out-Null", literal(aside))
+		p.line("Get-ChildItem -LiteralPath %s -File | Where-Object { $_.Name -match %s } | Move-Item -Destination %s", literal(dir), literal(`^`+g.base+`.*\.(log|jtx|chk|jcp)$`), literal(aside))
 		if p.opt.recover != byEngine {
-			p.line("Get-ChildItem -LiteralPath %s -File | Move-Item -Destination %s", quoted(works[0].logs), quoted(dir))
+			p.line("Get-ChildItem -LiteralPath %s -File | Move-Item -Destination %s", literal(works[0].logs), literal(dir))
 		}
 	}
 	if !p.opt.mount {
 		p.comment("Mount, when you want to:")
 	}
 	for _, d := range g.databases {
-		text := "Mount-Database -Identity " + quoted(d.name)
+		text := "Mount-Database -Identity " + literal(d.name)
 		if !p.opt.mount {
 			text = "# " + text
 		}
@@ -233,10 +233,10 @@ func (p *powershell) exchange(g *groupCourse, works []*work) {
 // aside writes what happens to a file that is there.
 func (p *powershell) aside(file string) {
 	if !p.overwrite {
-		p.line("if (Test-Path -LiteralPath %s) { throw %s }", quoted(file), quoted(file+" is there"))
+		p.line("if (Test-Path -LiteralPath %s) { throw %s }", literal(file), literal(file+" is there"))
 		return
 	}
-	p.line("if (Test-Path -LiteralPath %s) { Rename-Item -LiteralPath %s -NewName %s }", quoted(file), quoted(file), quoted(baseName(file)+".replaced"))
+	p.line("if (Test-Path -LiteralPath %s) { Rename-Item -LiteralPath %s -NewName %s }", literal(file), literal(file), literal(baseName(file)+".replaced"))
 }
 
 // stream writes what there is to say of copies by the streaming API.
@@ -272,9 +272,9 @@ func (p *powershell) system(step *backup.RestoreStep) error {
 		at := windows(dir, strings.Split(strings.ReplaceAll(name, "/", `\`), `\`)...)
 		if folder := dirName(at); !folders[folder] {
 			folders[folder] = true
-			p.line("New-Item -ItemType Directory -Force -Path %s | Out-Null", quoted(folder))
+			p.line("New-Item -ItemType Directory -Force -Path %s | Out-Null", literal(folder))
 		}
-		p.line("Copy-Item -LiteralPath %s -Destination %s", p.fetched(step, files[name]), quoted(at))
+		p.line("Copy-Item -LiteralPath %s -Destination %s", p.fetched(step, files[name]), literal(at))
 	}
 	for _, l := range systemCommands(sortedKeys(files), dir) {
 		p.comment("%s", l)

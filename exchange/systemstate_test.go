@@ -108,7 +108,7 @@ func cases() []string {
 	return all
 }
 
-func stateNames(files []SavedFile) (out []string) {
+func savedNames(files []SavedFile) (out []string) {
 	for _, f := range files {
 		out = append(out, f.Name)
 	}
@@ -147,7 +147,7 @@ func TestSystemStateIsSavedAndRemoved(t *testing.T) {
 			assertEmpty(t, c.dir, c.target)
 			files, err := c.tool.Save(t.Context(), c.dir)
 			require.NoError(t, err)
-			assert.Equal(t, want[c.tool.Name()], stateNames(files))
+			assert.Equal(t, want[c.tool.Name()], savedNames(files))
 			for _, f := range files {
 				assert.FileExists(t, f.Path)
 			}
@@ -255,7 +255,7 @@ func TestNtdsutilWithSysvol(t *testing.T) {
 	dir := testDir(t)
 	files, err := NewNtdsutil(&NtdsutilOptions{Program: program, Sysvol: true, RoomBytes: -1}).Save(t.Context(), dir)
 	require.NoError(t, err)
-	assert.Contains(t, stateNames(files), "SYSVOL/example.org/Policies/SECURITY")
+	assert.Contains(t, savedNames(files), "SYSVOL/example.org/Policies/SECURITY")
 
 	spaced := filepath.Join(testDir(t), "a folder")
 	require.NoError(t, os.Mkdir(spaced, 0o700))

@@ -20,7 +20,7 @@ func (t Tools) withDefaults(o Options) Tools {
 		t = t.ofWindows(o)
 	}
 	if t.Streaming == nil {
-		t.Streaming = &loaded{}
+		t.Streaming = noTool{"the streaming API", "it needs Windows with esebcli2.dll, which Exchange 2000 to 2007 and their management tools install"}
 	}
 	if t.Shadows == nil {
 		t.Shadows = noShadows{noTool{"snapshots", "they need Windows: diskshadow, on the Exchange server"}}
@@ -39,6 +39,9 @@ func (t Tools) withDefaults(o Options) Tools {
 
 // ofWindows fills in the programs of Windows and Exchange.
 func (t Tools) ofWindows(o Options) Tools {
+	if t.Streaming == nil {
+		t.Streaming = &loaded{}
+	}
 	if t.Shadows == nil {
 		t.Shadows = NewDiskshadow(DiskshadowOptions{Server: o.Server, EndTimeout: o.EndTimeout})
 	}
@@ -100,6 +103,18 @@ type noTool struct{ what, need string }
 
 func (n noTool) err() error {
 	return &backup.Error{Op: "use", App: application, Artifact: n.what, Advice: n.need, Err: errMissing}
+}
+
+func (n noTool) Prepare(context.Context, string, string) (esebcli.Session, []esebcli.Instance, error) {
+	return nil, nil, n.err()
+}
+
+func (n noTool) RestoreOpen(context.Context, string, string, string, string) (esebcli.Restore, error) {
+	return nil, n.err()
+}
+
+func (n noTool) RestoreReopen(context.Context, string, string, string) (esebcli.Restore, error) {
+	return nil, n.err()
 }
 
 func (n noTool) Layout(context.Context) (Layout, error)            { return Layout{}, n.err() }
