@@ -37,6 +37,7 @@ type database struct {
 	pages   map[uint32]esefile.Page
 	keys    map[string]uint32
 	dirty   map[uint32]esefile.Position // pages not written since: the first record that is not in the file
+	touched map[uint32]uint32           // the generation of the last record of such a page
 	newest  uint32                      // the highest generation of a record that is in the file
 
 	lastFull, lastLog, lastCopy time.Time
@@ -104,6 +105,7 @@ func (d *database) mount() error {
 		return err
 	}
 	d.pages, d.keys, d.dirty, d.dbtime = img.pages, map[string]uint32{}, map[uint32]esefile.Position{}, img.header.DBTime
+	d.touched = map[uint32]uint32{}
 	for n, p := range d.pages {
 		d.keys[p.Key] = n
 	}
@@ -158,7 +160,7 @@ func (d *database) set(key, value string) error {
 	if _, ok := d.dirty[n]; !ok {
 		d.dirty[n] = at
 	}
-	d.newest = max(d.newest, 1)
+	d.touched[n] = at.Generation
 	d.g.s.remember(d, key, value)
 	if d.dbtime%3 == 0 { // some pages are newer in the file than others
 		return d.flushPages([]uint32{n})
@@ -188,8 +190,8 @@ func (d *database) flushPages(pages []uint32) error {
 		if _, werr := f.WriteAt(d.pages[n].Encode(int(size)), int64(n+1)*size); werr != nil && err == nil {
 			err = werr
 		}
+		d.newest = max(d.newest, d.touched[n])
 		delete(d.dirty, n)
-		d.newest = d.g.generation()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err

@@ -16,7 +16,7 @@ type image struct {
 	pages   map[uint32]esefile.Page
 	trailer *esefile.Trailer
 	dbtime  uint64 // the counter as far as it has been brought
-	read    bool   // stands for itself: a .edb that was declared and read
+	changed bool
 }
 
 // loadImage reads a database and checks every page.
@@ -62,8 +62,11 @@ func (img *image) values() map[string]string {
 }
 
 // apply replays one record of this database.
-func (img *image) apply(r esefile.Record) error {
-	if !img.header.Attach.Before(r.At) { // it came with this, or is of another past
+func (img *image) apply(r esefile.Record, series esefile.Signature) error {
+	switch own := img.header.LogSignature == series; {
+	case own && !img.header.Attach.Before(r.At): // it came with this, or is of another past
+		return nil
+	case !own && (r.Type != esefile.RecordAttach || r.DBTime != img.dbtime): // it was not attached to this series yet
 		return nil
 	}
 	switch r.Type {
@@ -71,7 +74,7 @@ func (img *image) apply(r esefile.Record) error {
 		if r.DBTime != img.dbtime {
 			return jet(errConsistentTime, "%s: the logs go on with a database of another past: its counter was %d where they attached it, and is %d here", img.path, r.DBTime, img.dbtime)
 		}
-		img.header.Attach = r.At
+		img.header.Attach, img.header.LogSignature, img.changed = r.At, series, true
 	case esefile.RecordDetach:
 		if r.DBTime < img.dbtime {
 			return jet(errConsistentTime, "%s is newer than the logs", img.path)
@@ -80,6 +83,7 @@ func (img *image) apply(r esefile.Record) error {
 		img.dbtime = max(img.dbtime, r.DBTime)
 		if r.DBTime > img.pages[r.Page].DBTime {
 			img.pages[r.Page] = esefile.Page{Number: r.Page, DBTime: r.DBTime, Key: r.Key, Value: r.Value}
+			img.changed = true
 		}
 	default:
 		return jet(errLogCorrupt, "a record of type %d", r.Type)
@@ -175,10 +179,7 @@ func replay(images map[byte]*image, entries []entry) error {
 			if img == nil {
 				continue
 			}
-			if img.header.LogSignature != e.log.Header.Signature && img.header.LogSignature != (esefile.Signature{}) {
-				return jet(errLogSignature, "%s needs logs of another series than %s", img.path, e.name)
-			}
-			if err := img.apply(r); err != nil {
+			if err := img.apply(r, e.log.Header.Signature); err != nil {
 				return errors.Join(fmt.Errorf("replaying %s", e.name), err)
 			}
 		}

@@ -200,7 +200,7 @@ func (s *Server) stampOf(t time.Time) esefile.Stamp {
 // signature makes one that no other has.
 func (s *Server) signature(of string) esefile.Signature {
 	h := fnv.New32a()
-	fmt.Fprint(h, of, s.newSerial(), s.cfg.Now().UnixNano(), s.dir)
+	h.Write([]byte(fmt.Sprint(of, s.newSerial(), s.cfg.Now().UnixNano(), s.dir)))
 	return esefile.NewSignature(h.Sum32(), s.stamp(), s.cfg.Name)
 }
 
