@@ -335,7 +335,7 @@ func emptied(dir string) error {
 // execCmd runs a batch file: by the interpreter of Windows, where there is one.
 func execCmd(path string) int {
 	if runtime.GOOS != "windows" {
-		return batch(path)
+		return runBatch(path)
 	}
 	cmd := exec.Command("cmd.exe", "/c", path)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
@@ -349,8 +349,8 @@ func execCmd(path string) int {
 	return 0
 }
 
-// batch knows the few commands of cmd.exe that the gate needs.
-func batch(path string) int {
+// runBatch knows the few commands of cmd.exe that the gate needs.
+func runBatch(path string) int {
 	text, err := os.ReadFile(path)
 	if err != nil {
 		return -1
