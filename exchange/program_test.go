@@ -21,6 +21,9 @@ import (
 const standIn = "QUIESCE_STANDIN"
 
 func TestMain(m *testing.M) {
+	if exit, ok := runStandIn(); ok {
+		os.Exit(exit)
+	}
 	switch os.Getenv(standIn) {
 	case "":
 		os.Exit(m.Run())

@@ -17,7 +17,7 @@
 // crosses its end; behind the last segment with data is its shadow; the last segment of the file never has data; 653 has the sums of the log before. A file has 65536 bytes unless the test wants another size.
 //
 // A record: length of all of it (4 bytes), type (1), dbid (1), zero (2), number of the page (4), dbtime (8), nanoseconds since 1970 as a signed number (8), length of key and value (2 bytes each), key, value, CRC-32 (IEEE) of all before (4).
-// A length of 0 ends the stream, or the segment. Type 1 sets a key on its page. Type 2 says that a database was attached: dbtime is the counter that it then had, the page is 0, the key its name. Recovery applies a record of type 1 when its dbtime is
+// A length of 0 ends the stream, or the segment. Type 1 sets a key on its page. Type 2 says that a database was attached: dbtime is the counter that it then had, the page is 0, the key its name, the value its path; type 3 that it was detached. Recovery applies a record of type 1 when its dbtime is
 // above that of the page, makes the file longer where it must, and at a record of type 2 compares the counter: one that differs is a database of another past (-551).
 //
 // A checkpoint file has two genuine copies of 4096 bytes. It says where the first record is that may not be in the databases.

@@ -166,6 +166,7 @@ func ReadLogHeader(path string) (LogHeader, error) {
 const (
 	RecordSet    = 1 // a key gets a value
 	RecordAttach = 2 // a database was mounted: DBTime is the counter that it came with, there is no page
+	RecordDetach = 3 // it was dismounted
 )
 
 // Record is one change in a log.
