@@ -58,13 +58,13 @@ func (p *powershell) comment(format string, args ...any) {
 	p.line("# %s", strings.NewReplacer("\r", " ", "\n", " ").Replace(fmt.Sprintf(format, args...)))
 }
 
-// literal is one of PowerShell.
+// literal is a literal of PowerShell.
 func literal(text string) string {
 	return "'" + strings.NewReplacer("'", "''", "\u2018", "\u2018\u2018", "\u2019", "\u2019\u2019").Replace(text) + "'"
 }
 
-// windows joins elements of a path of the server.
-func windows(dir string, elements ...string) string {
+// serverPath joins elements of a path of the server.
+func serverPath(dir string, elements ...string) string {
 	out := strings.TrimRight(dir, `\/`)
 	separator := `\`
 	if strings.HasPrefix(out, "/") {
@@ -130,16 +130,16 @@ type work struct {
 // copies writes the copying: one folder for the databases of each folder.
 func (p *powershell) copies(g *groupCourse) (works []*work) {
 	for _, d := range g.databases {
-		dir := windows(dirName(d.edb.file), workFolder+"-"+folderName(g.item))
+		dir := serverPath(dirName(d.edb.file), workFolder+"-"+folderName(g.item))
 		if p.opt.to != "" {
-			dir = windows(p.opt.to, folderName(g.item))
+			dir = serverPath(p.opt.to, folderName(g.item))
 			if g.meet() {
-				dir = windows(dir, folderName(d.name))
+				dir = serverPath(dir, folderName(d.name))
 			}
 		}
 		i := slices.IndexFunc(works, func(w *work) bool { return strings.EqualFold(w.dir, dir) })
 		if i < 0 {
-			works, i = append(works, &work{dir: dir, logs: windows(dir, "logs")}), len(works)
+			works, i = append(works, &work{dir: dir, logs: serverPath(dir, "logs")}), len(works)
 		}
 		works[i].databases = append(works[i].databases, d)
 	}
@@ -148,13 +148,13 @@ func (p *powershell) copies(g *groupCourse) (works []*work) {
 		p.line("New-Item -ItemType Directory -Path %s | Out-Null", literal(w.dir))
 		for _, d := range w.databases {
 			for _, f := range d.files() {
-				p.line("Copy-Item -LiteralPath %s -Destination %s", p.fetched(f.step, f.entry), literal(windows(w.dir, baseName(f.file))))
+				p.line("Copy-Item -LiteralPath %s -Destination %s", p.fetched(f.step, f.entry), literal(serverPath(w.dir, baseName(f.file))))
 			}
 		}
 		p.line("New-Item -ItemType Directory -Path %s | Out-Null", literal(w.logs))
 		pl := &place{groupCourse: g}
 		for i, l := range g.logs.logs {
-			p.line("Copy-Item -LiteralPath %s -Destination %s   # generation %s", p.fetched(l.step, l.entry), literal(windows(w.logs, pl.logName(i))), generation(l.generation))
+			p.line("Copy-Item -LiteralPath %s -Destination %s   # generation %s", p.fetched(l.step, l.entry), literal(serverPath(w.logs, pl.logName(i))), generation(l.generation))
 		}
 	}
 	return works
@@ -186,7 +186,7 @@ func (p *powershell) recover(g *groupCourse, works []*work) {
 			p.line("& eseutil /r %s /l %s /s %s /d %s%s; Check 'eseutil /r'", g.base, literal(w.logs), literal(w.logs), literal(w.dir), more)
 		}
 		for _, d := range w.databases {
-			p.line("& eseutil /mh %s | Select-String 'State:|Log Required:'; Check 'eseutil /mh'", literal(windows(w.dir, baseName(d.edb.file))))
+			p.line("& eseutil /mh %s | Select-String 'State:|Log Required:'; Check 'eseutil /mh'", literal(serverPath(w.dir, baseName(d.edb.file))))
 		}
 	}
 }
@@ -203,13 +203,13 @@ func (p *powershell) exchange(g *groupCourse, works []*work) {
 		for _, d := range w.databases {
 			for _, f := range d.files() {
 				p.aside(f.file)
-				p.line("Move-Item -LiteralPath %s -Destination %s", literal(windows(w.dir, baseName(f.file))), literal(f.file))
+				p.line("Move-Item -LiteralPath %s -Destination %s", literal(serverPath(w.dir, baseName(f.file))), literal(f.file))
 			}
 		}
 	}
 	if len(g.databases) == g.total && len(g.logs.logs) > 0 {
 		dir := dirName(g.logs.logs[0].entry.Meta[metaFile])
-		aside := windows(dir, asideFolder+string(g.full.ID))
+		aside := serverPath(dir, asideFolder+string(g.full.ID))
 		p.comment("The logs and the checkpoint that are there belong to the databases that were; they are set aside too. A checkpoint in another folder must go as well. Logs that no backup has are among them: keep the folder until nobody wants them.")
 		p.line("New-Item -ItemType Directory -Path %s | Out-Null", literal(aside))
 		p.line("Get-ChildItem -LiteralPath %s -File | Where-Object { $_.Name -match %s } | Move-Item -Destination %s", literal(dir), literal(`^`+g.base+`.*\.(log|jtx|chk|jcp)$`), literal(aside))
@@ -266,10 +266,10 @@ func (p *powershell) system(step *backup.RestoreStep) error {
 	if err != nil {
 		return err
 	}
-	dir := windows(p.opt.to, itemSystem)
+	dir := serverPath(p.opt.to, itemSystem)
 	folders := map[string]bool{}
 	for _, name := range sortedKeys(files) {
-		at := windows(dir, strings.Split(strings.ReplaceAll(name, "/", `\`), `\`)...)
+		at := serverPath(dir, strings.Split(strings.ReplaceAll(name, "/", `\`), `\`)...)
 		if folder := dirName(at); !folders[folder] {
 			folders[folder] = true
 			p.line("New-Item -ItemType Directory -Force -Path %s | Out-Null", literal(folder))
