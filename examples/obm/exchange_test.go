@@ -67,6 +67,7 @@ func TestExchangeSettingsAreReported(t *testing.T) {
 		", prefer: two":                        `prefer "two"`,
 		", tools: {system_state: tar}":         "jobs.mail.exchange.tools.system_state",
 		", tools: {system_state_target: 'E:'}": "jobs.mail.exchange.tools.system_state_target",
+		", tools: {powershell_uri: ex1}":       "jobs.mail.exchange.tools.powershell_uri",
 		", tools: {sysvol: true}":              "jobs.mail.exchange.tools.sysvol",
 		", tools: {system_state_program: x}":   "jobs.mail.exchange.tools.system_state_program",
 		", layout: {version: 15, groups: []}":  "jobs.mail.exchange.layout",
@@ -77,7 +78,7 @@ func TestExchangeSettingsAreReported(t *testing.T) {
 		assert.Equal(t, 2, code, "%s\n%s%s", settings, out, say)
 		assert.Contains(t, out+say, want, settings)
 	}
-	code, out, say := runExchange(t, ", way: vss, zone: Europe/Berlin, tools: {diskshadow: d.exe, eseutil: e.exe, system_state: wbadmin, system_state_target: 'E:'}, "+
+	code, out, say := runExchange(t, ", way: vss, zone: Europe/Berlin, tools: {diskshadow: d.exe, powershell: p.exe, eseutil: e.exe, system_state: wbadmin, system_state_target: 'E:'}, "+
 		"layout: {version: 15, groups: [{name: DB1, log_dir: logs, log_base: E00, databases: [{name: DB1, file: DB1.edb}]}]}", "config")
 	assert.Equal(t, 0, code, out+say)
 }
