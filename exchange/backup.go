@@ -83,6 +83,7 @@ func (r *run) all(ctx context.Context) (out backup.Result, err error) {
 		return out, err
 	}
 	r.warnings = slices.Clone(r.site.warnings)
+	r.warnings = append(r.warnings, r.s.reportRestores(ctx)...)
 	tasks := r.decide()
 	if err := r.possible(tasks); err != nil {
 		return out, err
@@ -130,19 +131,15 @@ func (r *run) all(ctx context.Context) (out backup.Result, err error) {
 func (r *run) decide() []*task {
 	var tasks []*task
 	for _, t := range r.site.targets {
-		tasks = append(tasks, decide(r.req.Kind, r.site.way, t, r.req.Anchors[t.Name]))
+		tasks = append(tasks, r.s.decide(r.req, r.site.way, t))
 	}
 	return tasks
 }
 
 // possible refuses a run that can take nothing.
 func (r *run) possible(tasks []*task) error {
-	if len(tasks) == 0 && len(r.site.unknown)+len(r.site.shut) == 0 {
-		if len(r.site.untaken) > 0 && r.req.Kind == backup.Full && r.savesState() {
-			return nil // what this member of an availability group has is backed up by others; its system state is its own
-		}
-		return r.s.refuse("back up", "", "look at what include and exclude leave of it, whether its databases are mounted, and which member of the availability group takes them",
-			"there is no database to back up on %s", r.s.opt.Instance)
+	if len(tasks) == 0 && len(r.site.unknown)+len(r.site.shut)+r.site.elsewhere == 0 {
+		return r.s.refuse("back up", "", "look at what include and exclude leave of it, and whether its databases are mounted", "there is no database to back up on %s", r.s.opt.Instance)
 	}
 	for _, k := range tasks {
 		if k.refusal == "" {

@@ -33,11 +33,11 @@ func (s *Source) Check(ctx context.Context, _ backup.StageDir) (out []backup.Fin
 	for _, w := range st.warnings {
 		note(w, nil)
 	}
-	if len(st.targets) == 0 && len(st.unknown)+len(st.shut) == 0 && len(st.untaken) == 0 {
+	if len(st.targets) == 0 && len(st.unknown)+len(st.shut) == 0 && st.elsewhere == 0 {
 		note("there is a database to back up", s.refuse("check", "", "look at include and exclude", "the server has none"))
 	}
 	for _, n := range st.unknown {
-		note(fmt.Sprintf("%s is on the server", n), s.refuse("check", n, "correct include", "the server has no storage group or database of this name"))
+		note(fmt.Sprintf("the server has no storage group or database %q, and that fails: correct include", n), nil)
 	}
 	for _, n := range st.shut {
 		note(n+" is not mounted and fails: "+adviceMounted, nil)
@@ -93,7 +93,7 @@ func (s *Source) checkSnapshots(ctx context.Context, st *site, note func(string,
 	}
 	for _, t := range st.targets {
 		if _, err := live().list(t.LogDir); err != nil {
-			note("logs can be listed: "+t.LogDir, fmt.Errorf("list the logs of %s: %w", t.Name, err))
+			note(fmt.Sprintf("the logs of %s cannot be listed, and it will fail: %v", t.Name, err), nil)
 		}
 	}
 	if st.layout.Major > 0 && st.layout.Major < majorComponents {

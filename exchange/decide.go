@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/quiesce-go/quiesce/backup"
 )
@@ -29,6 +30,22 @@ func decide(kind backup.Kind, way Way, t *target, a backup.Anchor) *task {
 	}
 	if why := k.continued(way); why != "" {
 		k.promote(why)
+	}
+	return k
+}
+
+// decide says what a run takes of a group, whose restores are noted on this machine.
+func (s *Source) decide(req backup.Request, way Way, t *target) *task {
+	k := decide(req.Kind, way, t, req.Anchors[t.Name])
+	if k.kind == backup.Full || k.refusal != "" {
+		return k
+	}
+	at, restored, err := restoredSince(s.opt.StateDir, s.opt.Instance, t.Name)
+	switch {
+	case err != nil:
+		k.promote(fmt.Sprintf("the note of its last restore cannot be read: %v", err))
+	case restored:
+		k.promote(fmt.Sprintf("it was restored at %s: its logs since continue another history", at.UTC().Format(time.RFC3339)))
 	}
 	return k
 }

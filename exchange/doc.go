@@ -32,7 +32,7 @@
 // last link ended to now, or they were begun anew. With circular logging a log run is refused for the group, with what to do, and a full works.
 //
 // Logs are truncated after streamed fulls and log runs, and after a snapshot. A log run by way vss truncates nothing: the next full does. Nothing is truncated with Options.KeepLogs, after a full with the run option copy=true, for
-// a group of which a database was not taken, and after a snapshot of which a group failed: a snapshot is given up as a whole. Before a session truncates it is asked which logs that would be; one that is in no backup keeps all.
+// a group of which a database was not taken, and after a snapshot of which a group failed: a snapshot is given up as a whole. Before a session truncates it is asked which logs that would be; one that is newer than the last in the backup keeps all.
 //
 // A group that fails, because a page is damaged or a file cannot be read, costs itself only. A database that is not mounted is named in a warning; one that was asked for by its name fails.
 //
@@ -56,6 +56,8 @@
 //
 // Logs up to Exchange 2010 have no checksums that are known here, nor have .stm files: for them length, header, chain and the agent's own sum are what is checked. Whether tables and messages in whole pages make sense only a
 // recovery and the server tell.
+//
+// Times between the last log backup and a full that follows cannot be restored: what lies between is in the full only as far as that needs it, and is truncated. Take a log backup just before a full where that matters.
 //
 // The moment of a log's end is known to the second up to Exchange 2010, and is that of the next log's creation. What was written to the current log is in no log backup by way vss before that log is closed.
 //

@@ -15,7 +15,7 @@ func (s *Source) Estimate(ctx context.Context, req backup.Request) (int64, error
 	}
 	var tasks []*task
 	for _, t := range st.targets {
-		tasks = append(tasks, decide(req.Kind, st.way, t, req.Anchors[t.Name]))
+		tasks = append(tasks, s.decide(req, st.way, t))
 	}
 	return s.bytes(ctx, st.way, tasks), nil
 }

@@ -127,11 +127,3 @@ func (c checkpoint) fresh(logs []serverLog) (take []serverLog, reason string) {
 	}
 	return take, ""
 }
-
-// missingLogs reads "log 0x11 is" or "logs 0x11 to 0x13 are".
-func lostLogs(first, last uint32) string {
-	if first == last {
-		return fmt.Sprintf("log 0x%X is", first)
-	}
-	return fmt.Sprintf("logs 0x%X to 0x%X are", first, last)
-}

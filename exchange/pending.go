@@ -50,10 +50,22 @@ func (p *pending) Commit(ctx context.Context, m *backup.Manifest) error {
 	}
 	if p.shadow != nil {
 		if err := p.shadow.Complete(ctx); err != nil {
-			errs = append(errs, fmt.Errorf("tell Exchange that the backup is complete: %w", err), p.shadow.Abort(ctx))
+			errs = append(errs, fmt.Errorf("tell Exchange that the backup is complete: %w", err))
 		}
 	}
+	errs = append(errs, p.forget(m))
 	return p.s.fail(ctx, "end the backup of", p.job, p.close(errs))
+}
+
+// forget drops the notes of restores that fulls of this backup make needless.
+func (p *pending) forget(m *backup.Manifest) error {
+	var errs []error
+	for _, it := range m.Items {
+		if it.Kind == backup.Full && !it.Failed() && !it.CopyOnly && it.Name != itemSystem {
+			errs = append(errs, forgetRestored(p.s.opt.StateDir, p.s.opt.Instance, it.Name, p.began))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Abort implements backup.Pending: everything is ended, and no log is truncated.

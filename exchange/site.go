@@ -19,7 +19,9 @@ type site struct {
 	targets       []*target
 	untaken       []string
 	unknown, shut []string
-	warnings      []string
+	// elsewhere is how many groups other members of an availability group take.
+	elsewhere int
+	warnings  []string
 }
 
 // target is a group that is backed up. Its Databases are those that are taken.
@@ -175,7 +177,7 @@ func (s *Source) consider(st *site, g Group, own []string) {
 	case len(t.idle) > 0:
 		st.warnings = append(st.warnings, fmt.Sprintf("%s was left out: it is not mounted", g.Name))
 	case other != "":
-		// Another member takes it; that is no news.
+		st.elsewhere++
 	}
 	st.untaken = append(st.untaken, g.Name)
 }

@@ -82,7 +82,8 @@ func (r *run) closedLogs(ctx context.Context, k *task) (it backup.Item, again bo
 
 // request is the snapshot that some fulls need.
 func (r *run) request(fulls []*task) ShadowRequest {
-	q := ShadowRequest{Copy: r.open.keep, WorkDir: r.s.workDir(r.req.Job), Note: r.open.marker.note}
+	q := ShadowRequest{Major: r.site.layout.Major, Copy: r.open.keep, WorkDir: r.s.workDir(r.req.Job), Note: r.open.marker.note}
+	whole := true
 	for _, k := range fulls {
 		q.Include = append(q.Include, k.Group)
 		for _, d := range k.Databases {
@@ -95,20 +96,16 @@ func (r *run) request(fulls []*task) ShadowRequest {
 		if k.SystemDir != "" {
 			q.Files = append(q.Files, k.SystemDir)
 		}
-		if rest := slices.Concat(k.idle, k.out); len(rest) > 0 {
-			g := k.Group
-			g.Databases = rest
-			q.Exclude = append(q.Exclude, g)
-		}
+		whole = whole && k.whole()
 	}
 	for _, g := range r.site.layout.Groups {
 		if !slices.ContainsFunc(fulls, func(k *task) bool { return k.Name == g.Name }) {
 			q.Exclude = append(q.Exclude, g)
 		}
 	}
-	if r.site.layout.Major < majorComponents && len(q.Exclude) > 0 && !q.Copy {
+	if whole = whole && len(q.Exclude) == 0; r.site.layout.Major < majorComponents && !whole && !q.Copy {
 		q.Copy = true
-		r.warn("logs are not truncated: before Exchange 2010 a snapshot that leaves some of the storage groups out would truncate those of all")
+		r.warn("logs are not truncated: before Exchange 2010 a snapshot that leaves some of the databases out would truncate the logs of all")
 	}
 	return q
 }
@@ -122,9 +119,10 @@ func (r *run) snapshot(ctx context.Context, fulls []*task, alone bool) (items []
 		return nil, err
 	}
 	r.open.workDir = r.s.workDir(r.req.Job)
+	q := r.request(fulls)
 	var shadow Shadow
 	err = r.atWork(func() (err error) {
-		shadow, err = r.s.opt.Tools.Shadows.Create(ctx, r.request(fulls))
+		shadow, err = r.s.opt.Tools.Shadows.Create(ctx, q)
 		return err
 	})
 	switch {
@@ -149,14 +147,12 @@ func (r *run) snapshot(ctx context.Context, fulls []*task, alone bool) (items []
 			return nil, err
 		}
 		if it.Failed() {
-			spoiled = fmt.Sprintf("the backup of %s failed", k.Name)
-		} else if !k.whole() && spoiled == "" {
-			spoiled = fmt.Sprintf("not all databases of %s were taken", k.Name)
+			spoiled = k.Name
 		}
 		items = append(items, it)
 	}
-	if spoiled != "" && !r.open.keep {
-		r.warn("no logs are truncated after this snapshot, which is given up as a whole: %s", spoiled)
+	if spoiled != "" && !q.Copy {
+		r.warn("no logs are truncated after this snapshot, which is given up as a whole because the backup of %s failed", spoiled)
 		r.open.spoiled = true
 	}
 	return items, nil

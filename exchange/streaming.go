@@ -16,6 +16,9 @@ import (
 // readHint is how much one read of the streaming API asks for [BAC].
 const readHint = 65535
 
+// jetCircular is what the engine answers to a log backup with circular logging [ESE].
+const jetCircular = -526
+
 // streamed takes the groups by the streaming API, one after another. Each has a session of its own, which stays open until the fate of the backup is known.
 func (r *run) streamed(ctx context.Context, tasks []*task) (items []backup.Item, err error) {
 	for _, k := range tasks {
@@ -68,6 +71,10 @@ func (r *run) session(ctx context.Context, k *task) (it backup.Item, again bool,
 	err = o.session.Setup(ctx, g.ID, kind)
 	if k.kind == backup.Log && answered(err, esebcli.HrMissingFullBackup) {
 		k.promote("the server knows of no full backup of it by the streaming API that logs can continue")
+		return it, true, nil
+	}
+	if k.kind == backup.Log && answered(err, esebcli.FromJET(jetCircular)) {
+		k.refuse()
 		return it, true, nil
 	}
 	if err != nil {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
+	"sync"
 
 	"github.com/quiesce-go/quiesce/backup"
 	"github.com/quiesce-go/quiesce/exchange/esebcli"
@@ -13,9 +15,12 @@ import (
 var errMissing = fmt.Errorf("not available on this machine: %w", errors.ErrUnsupported)
 
 // withDefaults fills in what was not given. Nothing is started or loaded before it is used.
-func (t Tools) withDefaults(Options) Tools {
+func (t Tools) withDefaults(o Options) Tools {
+	if runtime.GOOS == "windows" {
+		t = t.ofWindows(o)
+	}
 	if t.Streaming == nil {
-		t.Streaming = noTool{"the streaming API", "it needs Windows with Exchange 2000, 2003 or 2007 and esebcli2.dll"}
+		t.Streaming = noTool{"the streaming API", "it needs Windows with esebcli2.dll, which Exchange 2000 to 2007 and their management tools install"}
 	}
 	if t.Shadows == nil {
 		t.Shadows = noShadows{noTool{"snapshots", "they need Windows: diskshadow, on the Exchange server"}}
@@ -30,6 +35,67 @@ func (t Tools) withDefaults(Options) Tools {
 		t.Engine = noTool{"recovery of databases", "it needs Windows: eseutil or esentutl"}
 	}
 	return t
+}
+
+// ofWindows fills in the programs of Windows and Exchange.
+func (t Tools) ofWindows(o Options) Tools {
+	if t.Streaming == nil {
+		t.Streaming = &loaded{}
+	}
+	if t.Shadows == nil {
+		t.Shadows = NewDiskshadow(DiskshadowOptions{Server: o.Server, EndTimeout: o.EndTimeout})
+	}
+	if t.SystemState == nil {
+		t.SystemState = NewSystemState()
+	}
+	if t.Engine == nil {
+		t.Engine = NewEseutil(nil)
+	}
+	return t
+}
+
+// loaded is the streaming API of this machine, whose library is loaded when it is first needed.
+type loaded struct {
+	mu  sync.Mutex
+	api esebcli.API
+}
+
+func (l *loaded) load() (esebcli.API, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.api == nil {
+		library, err := esebcli.Load("")
+		if err != nil {
+			return nil, &backup.Error{Op: "load", App: application, Artifact: "the streaming API", Err: err,
+				Advice: "it needs Windows with esebcli2.dll, which Exchange 2000 to 2007 and their management tools install, and the build of this program with the bitness of that: 386 up to Exchange 2003, amd64 for 2007"}
+		}
+		l.api = library
+	}
+	return l.api, nil
+}
+
+func (l *loaded) Prepare(ctx context.Context, server, annotation string) (esebcli.Session, []esebcli.Instance, error) {
+	api, err := l.load()
+	if err != nil {
+		return nil, nil, err
+	}
+	return api.Prepare(ctx, server, annotation)
+}
+
+func (l *loaded) RestoreOpen(ctx context.Context, server, annotation, source, logPath string) (esebcli.Restore, error) {
+	api, err := l.load()
+	if err != nil {
+		return nil, err
+	}
+	return api.RestoreOpen(ctx, server, annotation, source, logPath)
+}
+
+func (l *loaded) RestoreReopen(ctx context.Context, server, annotation, logPath string) (esebcli.Restore, error) {
+	api, err := l.load()
+	if err != nil {
+		return nil, err
+	}
+	return api.RestoreReopen(ctx, server, annotation, logPath)
 }
 
 // noTool stands where there is no tool, and says what is missing.
