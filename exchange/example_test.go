@@ -4,43 +4,80 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
+	"time"
 
 	"github.com/quiesce-go/quiesce/backup"
+	"github.com/quiesce-go/quiesce/backup/backuptest"
 	"github.com/quiesce-go/quiesce/exchange"
+	"github.com/quiesce-go/quiesce/internal/sim/exchangesim"
 )
 
-// A Source for the Exchange server of this machine. Where there is no Windows, Check says what is missing.
+// A full and the log after it, from a simulated server, and a database restored into a folder and recovered there. With a real server leave out Tools: they are then the programs of Windows and Exchange.
 func Example() {
-	state, err := os.MkdirTemp("", "quiesce") // on a server: a directory that stays
-	if err != nil {
+	if err := example(); err != nil {
 		fmt.Println(err)
-		return
-	}
-	defer os.RemoveAll(state)
-	src, err := exchange.New(&exchange.Options{
-		Instance: "MAIL1",
-		StateDir: state,
-		Include:  []string{"Sales*"},
-		Tools:    exchange.Tools{Management: nowhere{}}, // left out, these are the programs of Windows and Exchange
-	})
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	defer src.Close()
-	d := src.Describe()
-	fmt.Println(d.Application, d.Instance, d.Kinds, d.Options)
-	for _, f := range src.Check(context.Background(), backup.StageDir{})[1:] {
-		fmt.Println(f.What+":", f.Err)
 	}
 	// Output:
-	// exchange MAIL1 [full log] [copy]
-	// the server tells what it has: exchange: check MAIL1: ask the server what it has: the shell is on another machine
+	// system state: full
+	// DB01: full
+	// DB01: log
+	// restored: map[greeting:hello subject:second]
 }
 
-// nowhere is a server whose management does not answer.
-type nowhere struct{ exchange.Management }
+func example() error {
+	dir, err := os.MkdirTemp("", "exchange")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	at := time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)
+	clock := func() time.Time { at = at.Add(time.Second); return at }
+	server, err := exchangesim.New(filepath.Join(dir, "server"), exchangesim.Config{Version: 2019, Now: clock, Groups: []exchangesim.Group{{Name: "DB01", Databases: []exchangesim.Database{{Name: "DB01"}}}}})
+	if err != nil {
+		return err
+	}
+	source, err := exchange.New(&exchange.Options{Instance: "MAIL1", StateDir: filepath.Join(dir, "state"), Tools: server.Tools(), Now: clock})
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	p, err := backup.New(backup.Config{Job: "mail", Source: source, Sink: backuptest.NewMemSink(), Stager: backup.DirStager{Dir: filepath.Join(dir, "stage")}, Workers: 1})
+	if err != nil {
+		return err
+	}
+	ctx := context.Background()
+	for _, do := range []struct {
+		kind       backup.Kind
+		key, value string
+	}{{backup.Full, "greeting", "hello"}, {backup.Log, "subject", "second"}} {
+		if err := server.Write("DB01", do.key, do.value); err != nil {
+			return err
+		}
+		if err := server.Rotate("DB01"); err != nil { // a log run takes logs that are closed
+			return err
+		}
+		m, err := p.Backup(ctx, do.kind)
+		if err != nil {
+			return err
+		}
+		for _, it := range m.Items {
+			fmt.Printf("%s: %s\n", it.Name, it.Kind)
+		}
+	}
 
-func (nowhere) Layout(context.Context) (exchange.Layout, error) {
-	return exchange.Layout{}, fmt.Errorf("the shell is on another machine")
+	plan, err := p.Plan(ctx, backup.Target{Select: []backup.Selection{{Name: "DB01"}}})
+	if err != nil {
+		return err
+	}
+	to := filepath.Join(dir, "restored")
+	if err := p.Restore(ctx, plan, backup.RestoreOptions{Options: map[string]string{"to": to}}); err != nil {
+		return err
+	}
+	values, err := exchangesim.ReadFile(filepath.Join(to, "DB01", "DB01.edb"))
+	if err != nil {
+		return err
+	}
+	fmt.Println("restored:", values)
+	return nil
 }

@@ -58,7 +58,7 @@ func (p *powershell) comment(format string, args ...any) {
 	p.line("# %s", strings.NewReplacer("\r", " ", "\n", " ").Replace(fmt.Sprintf(format, args...)))
 }
 
-// literal is one of PowerShell.
+// literal is a literal of PowerShell.
 func literal(text string) string {
 	return "'" + strings.NewReplacer("'", "''", "\u2018", "\u2018\u2018", "\u2019", "\u2019\u2019").Replace(text) + "'"
 }
