@@ -40,7 +40,7 @@ type entry struct {
 	held map[string]map[string]string
 }
 
-func newLab(t *testing.T) *lab {
+func newLab(t *testing.T, change ...func([]esebcli2.Group)) *lab {
 	t.Helper()
 	dll := os.Getenv("QSIM_DLL")
 	if dll == "" {
@@ -55,12 +55,16 @@ func newLab(t *testing.T) *lab {
 
 	l := &lab{t: t, at: time.Date(2007, 3, 9, 14, 0, 0, 0, time.UTC), sink: backuptest.NewMemSink()}
 	dir := winetest.TempDir(t)
-	l.sim, err = esebcli2.New(dir, "EXCH1", l.now,
-		esebcli2.Group{ID: 0x1122334455667788, Name: "First Storage Group", Databases: []esebcli2.Database{
+	groups := []esebcli2.Group{
+		{ID: 0x1122334455667788, Name: "First Storage Group", Databases: []esebcli2.Database{
 			{Name: "Mailbox Store", GUID: esebcli.GUID{1, 2, 3}, Stream: true, Mounted: true}, {Name: "Public Store", GUID: esebcli.GUID{4, 5, 6}, Mounted: true},
 		}},
-		esebcli2.Group{ID: -3, Name: "Zweite", Databases: []esebcli2.Database{{Name: "Archiv", GUID: esebcli.GUID{7, 8, 9}, Mounted: true}}},
-	)
+		{ID: -3, Name: "Zweite", Databases: []esebcli2.Database{{Name: "Archiv", GUID: esebcli.GUID{7, 8, 9}, Mounted: true}}},
+	}
+	for _, c := range change {
+		c(groups)
+	}
+	l.sim, err = esebcli2.New(dir, "EXCH1", l.now, groups...)
 	require.NoError(t, err)
 	t.Setenv("QSIM_EXCHANGE", l.sim.Description())
 	l.opt = exchange.Options{Server: "EXCH1", Way: exchange.WayESE, StateDir: filepath.Join(dir, "state"), SkipSystemState: true, Zone: time.UTC, Now: l.now, EndTimeout: time.Minute}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/quiesce-go/quiesce/backup"
 	"github.com/quiesce-go/quiesce/exchange"
+	"github.com/quiesce-go/quiesce/internal/sim/exchangesim/esebcli2"
 )
 
 // TestStreaming is the life of a job: a full, two log backups, a restore to the latest moment and one to a time between.
@@ -55,6 +56,23 @@ func TestStreaming(t *testing.T) {
 	for i := range l.sim.Groups {
 		for _, d := range l.sim.Groups[i].Databases {
 			assert.False(t, d.Mounted, "mounted only when told")
+		}
+	}
+}
+
+// TestStreamingCircular takes a full of a group with circular logging and refuses its logs, of which the library alone knows here.
+func TestStreamingCircular(t *testing.T) {
+	l := newLab(t, func(groups []esebcli2.Group) { groups[1].Circular = true })
+	l.write("last", "value")
+	l.take(backup.Full)
+	l.write("last", "another")
+	m, err := l.job().Backup(t.Context(), backup.Log)
+	require.ErrorIs(t, err, backup.ErrPartial)
+	require.Len(t, m.Items, 2)
+	for _, it := range m.Items {
+		assert.Equal(t, it.Name == "Zweite", it.Failed(), "%s: %s", it.Name, it.Error)
+		if it.Failed() {
+			assert.Contains(t, it.Error, "circular")
 		}
 	}
 }

@@ -19,6 +19,8 @@ type Group struct {
 	ID        int64
 	Name      string
 	Databases []Database
+	// Circular: logs are written with the flag of circular logging. None is deleted for it.
+	Circular bool
 
 	LogDir, SystemDir string // made by New
 	series            esefile.Signature
@@ -80,6 +82,9 @@ func (s *Server) create(g *Group, n int) error {
 	stamp := s.stamp()
 	g.series = esefile.NewSignature(uint32(1000+n), stamp, s.Name)
 	h := esefile.LogHeader{Generation: 1, Bytes: logBytes, PageBytes: pageBytes, Created: stamp, Signature: g.series, SystemPath: g.SystemDir, LogPath: g.LogDir}
+	if g.Circular {
+		h.Flags = esefile.FlagCircular
+	}
 	for i := range g.Databases {
 		d := &g.Databases[i]
 		d.id, d.pages, d.late = byte(i+1), map[string]uint32{}, map[uint32]esefile.Page{}
