@@ -136,13 +136,17 @@ func (g *group) continues() error {
 	if err != nil {
 		return err
 	}
+	oldest := g.generation()
+	if len(logs) > 0 {
+		oldest = logs[0].generation
+	}
 	for _, d := range g.mounted() {
 		h := d.header
 		if h.FullPrev.Last == 0 || h.FullPrevBy != esefile.ByStreaming {
 			return fmt.Errorf("%s/%s has no full backup by this API: %w", g.name, d.name, esebcli.HrMissingFullBackup)
 		}
-		if last := max(h.FullPrev.Last, h.IncPrev.Last); len(logs) > 0 && logs[0].generation > last+1 {
-			return fmt.Errorf("%s/%s was backed up to generation %d, and its logs begin with %d: %w", g.name, d.name, last, logs[0].generation, esebcli.HrMissingFullBackup)
+		if last := max(h.FullPrev.Last, h.IncPrev.Last); oldest > last+1 {
+			return fmt.Errorf("%s/%s was backed up to generation %d, and its logs begin with %d: %w", g.name, d.name, last, oldest, esebcli.HrMissingFullBackup)
 		}
 	}
 	return nil
@@ -300,8 +304,7 @@ func (x *session) TruncateLogs(ctx context.Context) error {
 			return sequence("%d files are open", len(x.files))
 		}
 		x.truncated = true
-		_, err := x.g.deleteBelow(x.truncatable())
-		return err
+		return x.g.truncate(x.truncatable())
 	})
 }
 

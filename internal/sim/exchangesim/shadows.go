@@ -261,8 +261,7 @@ func (h *shadow) truncate(g *group) error {
 		return nil
 	}
 	g.full, g.fullTime, g.lastFullCheckpointAt = mark.At, mark.Time, g.checkpoint()
-	_, err := g.deleteBelow(min(h.first[g], g.needed()))
-	return errors.Join(err, g.writeCheckpoint())
+	return errors.Join(g.truncate(min(h.first[g], g.needed())), g.writeCheckpoint())
 }
 
 // Abort tells the writer that the backup is not safe, and the snapshot goes.
