@@ -57,7 +57,7 @@ func (a *streaming) RestoreOpen(ctx context.Context, server, annotation, source,
 		return os.MkdirAll(r.dir, 0o700)
 	})
 	if err != nil {
-		return nil, err
+		return nil, r.lost(err)
 	}
 	return r, nil
 }
@@ -80,9 +80,18 @@ func (a *streaming) RestoreReopen(ctx context.Context, server, annotation, logPa
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return nil, r.lost(err)
 	}
 	return r, nil
+}
+
+// lost ends a restore of which the caller was never told.
+func (r *restore) lost(err error) error {
+	return errors.Join(err, r.c.s.locked(func() error {
+		r.over = true
+		delete(r.c.restores, r)
+		return nil
+	}))
 }
 
 func (r *restore) do(ctx context.Context, name string, args []string, f func() error) error {

@@ -54,7 +54,7 @@ func (a *streaming) Prepare(ctx context.Context, server, annotation string) (ese
 		return nil
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, errors.Join(err, a.c.s.locked(func() error { x.rundown(); return nil })) // an answer that was lost leaves no session
 	}
 	return x, instances, nil
 }
