@@ -156,6 +156,8 @@ func (x *restoring) room(places []*place) error {
 			dirs[filepath.Dir(t.edb)] = true
 		}
 		switch {
+		case p.dir == "" && p.unmanaged():
+			// where logs go is known when the restore is open
 		case p.dir == "" && (p.way == WayESE || x.c.opt.recover != byEngine):
 			add(p.group.LogDir, logs)
 		default:
@@ -234,7 +236,7 @@ func (x *restoring) dismount(ctx context.Context, p *place, w *swap) error {
 				return fmt.Errorf("dismount %q: %w", t.db.Name, err)
 			}
 		}
-		if _, unmanaged := x.s.opt.Tools.Management.(noTool); !t.db.AllowRestore && !t.db.Recovery && !unmanaged {
+		if !t.db.AllowRestore && !t.db.Recovery && !p.unmanaged() {
 			if err := x.s.opt.Tools.Management.AllowRestore(ctx, t.db); err != nil {
 				return fmt.Errorf("allow the files of %q to be replaced: %w", t.db.Name, err)
 			}

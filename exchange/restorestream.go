@@ -82,7 +82,7 @@ func (x *restoring) stream(ctx context.Context, p *place, w *swap) (err error) {
 }
 
 // run carries the calls out, up to the recovery. Whatever happens the call is closed.
-func (st *streaming) run(ctx context.Context, list []*batch, work []string) (err error) {
+func (st *streaming) run(ctx context.Context, list []*recoverySet, work []string) (err error) {
 	logs := ""
 	if len(work) > 0 {
 		logs = filepath.Join(work[0], "logs")
@@ -145,7 +145,7 @@ func (st *streaming) run(ctx context.Context, list []*batch, work []string) (err
 }
 
 // add names the databases to the engine, and learns where their files go: where they are expected, or nothing is touched.
-func (st *streaming) add(ctx context.Context, list []*batch) error {
+func (st *streaming) add(ctx context.Context, list []*recoverySet) error {
 	for _, t := range st.p.targets {
 		id, err := guid(t.copy.guid)
 		if err != nil {
@@ -298,7 +298,7 @@ func (st *streaming) proveLogs(ctx context.Context) error {
 }
 
 // ending looks at what the engine recovered, and removes what it replaced.
-func (st *streaming) ending(ctx context.Context, list []*batch) error {
+func (st *streaming) ending(ctx context.Context, list []*recoverySet) error {
 	if st.c.opt.recover == byPeople {
 		st.w.note.Work = nil // the command needs them
 		st.set.Warn(fmt.Sprintf(`%q is not recovered yet: eseutil /cc "%s"; then eseutil /mh must say "Clean Shutdown" of each database. What was there before is kept: %s. %s`, st.p.item, st.logs, st.w.note.left(), st.p.summary()))

@@ -70,23 +70,17 @@ func (n swapNote) left() string {
 	case swapPlaced:
 		return "the restored files are in place; what they replaced is being removed"
 	}
-	var pairs []string
+	dirs := map[string]bool{}
 	for _, m := range n.Moves {
 		if there(m.Aside) {
-			pairs = append(pairs, fmt.Sprintf("%s was there as %s", m.Aside, m.To))
+			dirs[filepath.Dir(m.Aside)] = true
 		}
 	}
-	if len(pairs) == 0 {
+	if len(dirs) == 0 {
 		return "nothing is set aside"
 	}
-	if len(pairs) > maxNamed {
-		pairs = append(pairs[:maxNamed], fmt.Sprintf("and %d more", len(pairs)-maxNamed))
-	}
-	return strings.Join(pairs, "; ")
+	return "what was there is in " + strings.Join(sortedKeys(dirs), ", ") + ", each file under its name, and belongs into the folder above"
 }
-
-// maxNamed is how many files are named in a sentence; the others are counted.
-const maxNamed = 5
 
 // swap exchanges the files of a group for restored ones. Until it is finished nothing that was there is gone.
 type swap struct {
@@ -263,7 +257,7 @@ func (w *swap) mend(overwrite bool) (out mended, err error) {
 		}
 		return out, err
 	case swapKept:
-		out.told = append(out.told, fmt.Sprintf("what an earlier restore of %q replaced is still there; delete it when it is not wanted: %s", n.Item, n.left()))
+		out.told = append(out.told, fmt.Sprintf("what an earlier restore of %q replaced is still there, to be deleted when it is not wanted: %s", n.Item, n.left()))
 		return out, w.forget()
 	}
 	for _, m := range n.Moves {
