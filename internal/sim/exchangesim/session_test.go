@@ -211,6 +211,7 @@ func TestDamageWhileStreaming(t *testing.T) {
 	require.NoError(t, x.Setup(ctx, i.ID, esebcli.Full))
 	_, err := fetch(ctx, x, i.Databases[0].Streams[0])
 	answered(t, err, esebcli.FromJET(-1018))
+	answered(t, err, esebcli.HrErrorFromESECall)
 	require.NoError(t, x.EndInstance(ctx, false))
 
 	w.DamageReads(i.Databases[1].Streams[0], 3*4096+100)
