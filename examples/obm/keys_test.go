@@ -12,6 +12,7 @@ import (
 
 	"github.com/quiesce-go/quiesce/agent/config"
 	"github.com/quiesce-go/quiesce/domino"
+	"github.com/quiesce-go/quiesce/exchange"
 	"github.com/quiesce-go/quiesce/mssql"
 	"github.com/quiesce-go/quiesce/oracle"
 )
@@ -20,9 +21,10 @@ import (
 func TestKeysOfGuides(t *testing.T) {
 	t.Parallel()
 	for application, is := range map[string]struct{ section, options reflect.Type }{
-		"domino": {reflect.TypeFor[dominoSettings](), reflect.TypeFor[domino.Options]()},
-		"mssql":  {reflect.TypeFor[mssqlSettings](), reflect.TypeFor[mssql.Options]()},
-		"oracle": {reflect.TypeFor[oracleSettings](), reflect.TypeFor[oracle.Options]()},
+		"domino":   {reflect.TypeFor[dominoSettings](), reflect.TypeFor[domino.Options]()},
+		"exchange": {reflect.TypeFor[exchangeSettings](), reflect.TypeFor[exchange.Options]()},
+		"mssql":    {reflect.TypeFor[mssqlSettings](), reflect.TypeFor[mssql.Options]()},
+		"oracle":   {reflect.TypeFor[oracleSettings](), reflect.TypeFor[oracle.Options]()},
 	} {
 		t.Run(application, func(t *testing.T) {
 			t.Parallel()
