@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 
 	"github.com/quiesce-go/quiesce/backup"
@@ -37,6 +38,10 @@ func (s *Source) Check(ctx context.Context, _ backup.StageDir) (out []backup.Fin
 	})
 	if !started {
 		note("the Notes C API answers", err)
+	}
+	if len(s.opt.Console) > 0 {
+		_, err := exec.LookPath(s.opt.Console[0])
+		note("command that has the server do console commands can be run: "+s.opt.Console[0], err)
 	}
 	note("state directory can be written to: "+s.opt.StateDir, s.checkState())
 	return out

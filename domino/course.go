@@ -35,8 +35,8 @@ type target struct {
 	extent uint32
 	until  time.Time
 	rolled bool
-	// to is where it goes, temp where it is made.
-	to, temp string
+	// as is its name for Domino, to where it goes, temp where it is made.
+	as, to, temp string
 	// exists says that something is at to.
 	exists bool
 }
@@ -137,6 +137,7 @@ func (c *course) addDatabase(step *backup.RestoreStep, r backup.RestoreRequest) 
 	if c.opt.to != "" {
 		as = c.opt.to + "/" + as
 	}
+	t.as = as
 	var err error
 	if t.to, err = place(c.data, as); err != nil {
 		return nil, err

@@ -53,6 +53,9 @@
 //	machine=other  with mode=server, when it is not the machine of the backups: media recovery only
 //	files=DIR      where a script finds the fetched files
 //
+// With Options.Console the server is then asked what the databases refer to in the attachment store and is not there; exactly these objects are put back when items were selected, and what is in no backup of the plan ends the
+// restore with an error that wraps backup.ErrPartial and names database and objects. What could not be asked is a warning, and all objects are put back.
+//
 // A rehearsal restores into a directory below the data directory as new replicas, opens each database, and removes all of it.
 //
 // # Without the C API
@@ -88,7 +91,7 @@
 // # What is not
 //
 // No Domino server was at hand. All this was run against a model of one, internal/sim/dominosim, that keeps the documented rules. What no document says was decided so: with the answer that no full extent waits, Domino names the
-// current one; a recovery to a time accepts an extent that was copied before it was full, as the last it reads; and a database restored to the moment of its full, without log in the plan, can be recovered with what the server's own log
+// current one; the list of daosmgr listnlo is whole when no process has it open and it has not changed for a second; a recovery to a time accepts an extent that was copied before it was full, as the last it reads; and a database restored to the moment of its full, without log in the plan, can be recovered with what the server's own log
 // directory still has, or else needs a fixup, of which a warning tells.
 //
 // A context of NSFBackupStart dies with its process. quiesce-notes ends what it began when the agent dies; when it dies itself, Domino may hold the database in backup until the server is restarted. Recover, at the next run, tries to

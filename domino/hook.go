@@ -123,23 +123,10 @@ func (h *HookSource) LogValue() slog.Value { return h.base.LogValue() }
 
 // command runs the configured command.
 func (h *HookSource) command(ctx context.Context, options string) error {
-	args := make([]string, len(h.opt.Command))
-	for i, a := range h.opt.Command {
-		args[i] = strings.ReplaceAll(a, optionsPlace, options)
-	}
+	args := filled(h.opt.Command, optionsPlace, options)
 	ctx, stop := context.WithTimeout(ctx, h.opt.StartTimeout)
 	defer stop()
-	c := exec.CommandContext(ctx, args[0], args[1:]...)
-	c.Dir = h.opt.DataDir
-	c.WaitDelay = time.Second // a server that it left behind may hold its output
-	out, err := c.CombinedOutput()
-	if errors.Is(err, exec.ErrWaitDelay) {
-		err = nil
-	}
-	if err != nil {
-		if said := strings.TrimSpace(string(out)); said != "" {
-			err = fmt.Errorf("%w: %s", err, said[:min(len(said), 2000)])
-		}
+	if err := runCommand(ctx, h.opt.DataDir, args); err != nil {
 		return &backup.Error{Op: "have Domino begin a backup of", App: application, Instance: h.base.opt.Instance, Artifact: strings.Join(args, " "), Err: err,
 			Advice: "run the command by hand, as the account of the server, in its data directory; the server must be up"}
 	}

@@ -28,6 +28,12 @@ type Options struct {
 	SkipFiles, SkipAttachments bool
 	// Parallel is how many databases are copied at a time, 1 to 16, each on a thread of Notes of its own. Default 2.
 	Parallel int
+	// Console is a program with its arguments that has the running server do a console command; "{command}" in it becomes the command. It runs in the data directory.
+	// On Linux: /opt/hcl/domino/bin/server -c "{command}"; on Windows: nserver.exe -c "{command}". With it a restore asks the server which objects of the attachment store restored databases lack
+	// ("tell daosmgr listnlo"), puts these back and has it count again ("tell daosmgr resync"). Without it a warning says what to ask.
+	Console []string
+	// ConsoleTimeout is how long the server may take over the list of one database. Default 2 minutes.
+	ConsoleTimeout time.Duration
 	// OfflineWait is how long a restore waits for users to leave a database that is to be replaced. Default 30 seconds.
 	OfflineWait time.Duration
 	// EndTimeout bounds what ends a backup after the run was cancelled, and the wait for an answer of Domino that is overdue by then. Default 1 minute.
@@ -50,7 +56,8 @@ func (o Options) validate() error {
 	bad(o.StateDir != "" && !filepath.IsAbs(o.StateDir), "state dir %q: want an absolute path", o.StateDir)
 	bad(o.NotesINI != "" && !filepath.IsAbs(o.NotesINI), "notes.ini %q: want an absolute path", o.NotesINI)
 	bad(o.Parallel < 0 || o.Parallel > maxParallel, "parallel %d: want 1 to %d databases at a time", o.Parallel, maxParallel)
-	bad(o.OfflineWait < 0 || o.EndTimeout < 0, "offline wait and end timeout: want no negative time")
+	bad(len(o.Console) > 0 && !strings.Contains(strings.Join(o.Console[1:], " "), commandPlace), "console: want the program and its arguments that send the server a console command, with %s where the command goes", commandPlace)
+	bad(o.OfflineWait < 0 || o.EndTimeout < 0 || o.ConsoleTimeout < 0, "offline wait, end and console timeout: want no negative time")
 	for _, p := range append(append([]string{}, o.Include...), o.Exclude...) {
 		bad(p == "" || strings.ContainsAny(p, "\r\n\x00"), "pattern %q: want the name of a database below the data directory, with * for any text and ? for one character", p)
 	}
@@ -66,6 +73,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.OfflineWait == 0 {
 		o.OfflineWait = 30 * time.Second
+	}
+	if o.ConsoleTimeout == 0 {
+		o.ConsoleTimeout = 2 * time.Minute
 	}
 	if o.EndTimeout == 0 {
 		o.EndTimeout = time.Minute

@@ -28,6 +28,8 @@ type dominoSettings struct {
 	SkipFiles       bool            `yaml:"skip_files,omitempty"`
 	SkipAttachments bool            `yaml:"skip_attachments,omitempty"`
 	Parallel        int             `yaml:"parallel,omitempty"`
+	Console         []string        `yaml:"console,omitempty"`
+	ConsoleTimeout  config.Duration `yaml:"console_timeout,omitempty"`
 	OfflineWait     config.Duration `yaml:"offline_wait,omitempty"`
 	EndTimeout      config.Duration `yaml:"end_timeout,omitempty"`
 	// Of the ways hook and offline.
@@ -91,7 +93,7 @@ func (s *dominoSettings) open() (dominoSource, error) {
 	}
 	return domino.New(notes.Command{Path: string(s.Child), Program: string(s.Program), INI: string(s.NotesINI), Library: string(s.Library)},
 		&domino.Options{Instance: s.Instance, StateDir: string(s.StateDir), NotesINI: string(s.NotesINI), Include: s.Include, Exclude: s.Exclude, SkipLinks: s.SkipLinks, SkipFiles: s.SkipFiles,
-			SkipAttachments: s.SkipAttachments, Parallel: s.Parallel, OfflineWait: time.Duration(s.OfflineWait), EndTimeout: time.Duration(s.EndTimeout)})
+			SkipAttachments: s.SkipAttachments, Parallel: s.Parallel, Console: s.Console, ConsoleTimeout: time.Duration(s.ConsoleTimeout), OfflineWait: time.Duration(s.OfflineWait), EndTimeout: time.Duration(s.EndTimeout)})
 }
 
 // openDomino opens the server of a job. There is no other one to restore into than that of this machine.
