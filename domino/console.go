@@ -59,7 +59,7 @@ type console struct {
 	timeout time.Duration
 }
 
-func (s *Source) console(data string) *console {
+func (s *capiSource) console(data string) *console {
 	return &console{args: s.opt.Console, data: data, timeout: s.opt.ConsoleTimeout}
 }
 

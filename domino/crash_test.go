@@ -153,7 +153,7 @@ func TestDatabasesThatKillTheProcess(t *testing.T) {
 }
 
 // unchecked is a Source without its checks, which would meet the killers first.
-type unchecked struct{ s *Source }
+type unchecked struct{ s *capiSource }
 
 func (u *unchecked) Describe() backup.Description { return u.s.Describe() }
 

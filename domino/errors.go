@@ -23,7 +23,7 @@ func later(err error) bool {
 }
 
 // fail names the operation and object that met err, with advice where it is one an operator can act on.
-func (s *Source) fail(ctx context.Context, op, object string, err error) error {
+func (s *capiSource) fail(ctx context.Context, op, object string, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -38,7 +38,7 @@ func (s *Source) fail(ctx context.Context, op, object string, err error) error {
 }
 
 // refuse is a thing that state or options forbid. Nothing was touched.
-func (s *Source) refuse(op, object, hint, format string, args ...any) error {
+func (s *capiSource) refuse(op, object, hint, format string, args ...any) error {
 	return &backup.Error{Op: op, App: application, Instance: s.opt.Instance, Artifact: object, Advice: hint, Err: fmt.Errorf("%w: %s", backup.ErrRefused, fmt.Sprintf(format, args...))}
 }
 

@@ -63,10 +63,18 @@ func newLab(t testing.TB, change ...func(*dominosim.Config)) *lab {
 	return l
 }
 
-func (l *lab) source() *Source {
-	s, err := FromAPI(func(context.Context) (notes.API, error) { return l.sim.Process(), nil }, &l.opt)
+func (l *lab) source() *capiSource {
+	return l.over(func(context.Context) (notes.API, error) { return l.sim.Process(), nil })
+}
+
+// over is a source over processes that open starts.
+func (l *lab) over(open func(context.Context) (notes.API, error)) *capiSource {
+	l.t.Helper()
+	o := l.opt
+	o.Open = open
+	s, err := New(&o)
 	require.NoError(l.t, err)
-	return s
+	return s.(*capiSource)
 }
 
 // create makes databases with one entry each.

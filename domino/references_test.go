@@ -246,6 +246,25 @@ func TestDamagedObjectsAreNamed(t *testing.T) {
 	assert.NoFileExists(t, l.object("0001/AA01.nlo"))
 }
 
+// The way Hook asks for what Domino's own restore has put in place.
+func TestReferencesByHook(t *testing.T) {
+	t.Parallel()
+	l := newReferred(t, "")
+	h := withTask(l.lab)
+	h.hopt.Console, h.hopt.ConsoleTimeout = l.opt.Console, l.opt.ConsoleTimeout
+	j := h.job()
+	j.take(backup.Full)
+	require.NoError(t, os.Remove(l.object("0001/AA01.nlo")))
+	require.NoError(t, l.back(j, itemAttachments))
+	assert.FileExists(t, l.object("0001/AA01.nlo"))
+	assert.Contains(t, l.said(), "MISSING "+filepath.FromSlash("mail/a.nsf")+"\n")
+
+	require.NoError(t, os.Remove(l.object("0001/AA02.nlo")))
+	err := l.back(j)
+	require.ErrorIs(t, err, backup.ErrPartial)
+	assert.ErrorContains(t, err, "0001/AA02.nlo")
+}
+
 func TestListsOfObjects(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string][]string{

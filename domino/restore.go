@@ -16,7 +16,7 @@ import (
 )
 
 // Restore implements backup.Restorer; doc.go says how.
-func (s *Source) Restore(ctx context.Context, r backup.RestoreRequest, set *backup.RestoreSet) error {
+func (s *capiSource) Restore(ctx context.Context, r backup.RestoreRequest, set *backup.RestoreSet) error {
 	o, err := parseRestoreOptions(r.Options)
 	if err != nil {
 		return s.fail(ctx, "restore", "", err)
@@ -28,7 +28,7 @@ func (s *Source) Restore(ctx context.Context, r backup.RestoreRequest, set *back
 }
 
 // restoreInto restores into the server that runs here.
-func (s *Source) restoreInto(ctx context.Context, r backup.RestoreRequest, set *backup.RestoreSet, o restoreOptions) error {
+func (s *capiSource) restoreInto(ctx context.Context, r backup.RestoreRequest, set *backup.RestoreSet, o restoreOptions) error {
 	return s.with(ctx, func(calls context.Context, t *thread) error {
 		data, err := t.DataDirectory(calls)
 		if err != nil {
@@ -60,7 +60,7 @@ func (s *Source) restoreInto(ctx context.Context, r backup.RestoreRequest, set *
 
 // restoring carries a course out.
 type restoring struct {
-	s     *Source
+	s     *capiSource
 	r     backup.RestoreRequest
 	set   *backup.RestoreSet
 	c     *course
@@ -272,14 +272,14 @@ func (x *restoring) told() {
 	for _, t := range x.c.targets {
 		rolled = rolled || t.rolled
 		switch {
-		case wayOf(t.copy.step) == wayOffline:
+		case wayOf(t.copy.step) == Offline:
 			offline = append(offline, t.item)
 		case !t.rolled:
 			plain = append(plain, t.item)
 		}
 	}
 	if len(offline) > 0 {
-		x.set.Warn(fmt.Sprintf("%d databases are plain copies of a stopped server or a snapshot (way: %s), without log: %s. Run \"load fixup -f NAME\" on each before it is used, and take a full at once", len(offline), wayOffline, abbreviated(offline)))
+		x.set.Warn(fmt.Sprintf("%d databases are plain copies of a stopped server or a snapshot (way: %s), without log: %s. Run \"load fixup -f NAME\" on each before it is used, and take a full at once", len(offline), Offline, abbreviated(offline)))
 	}
 	if rolled {
 		x.set.Warn("databases that were recovered are new instances (DBIID): the next run takes a full of each, and until then the log since now serves none of them; take one at once")
@@ -350,5 +350,3 @@ func (x *restoring) fetch(ctx context.Context, t *target) error {
 		}
 	})
 }
-
-var _ backup.Restorer = (*Source)(nil)

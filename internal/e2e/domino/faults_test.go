@@ -66,13 +66,14 @@ func (l *lab) by(sink backup.Sink, open func(ctx context.Context, process int) (
 	o.NotesINI = l.cmd.INI
 	var mu sync.Mutex
 	n := 0
-	src, err := domino.FromAPI(func(ctx context.Context) (notes.API, error) {
+	o.Open = func(ctx context.Context) (notes.API, error) {
 		mu.Lock()
 		n++
 		process := n
 		mu.Unlock()
 		return open(ctx, process)
-	}, &o)
+	}
+	src, err := domino.New(&o)
 	require.NoError(l, err)
 	return l.job(src, sink, false)
 }
