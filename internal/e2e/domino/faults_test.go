@@ -117,11 +117,7 @@ func TestChildDiesAtAnyCall(t *testing.T) {
 					continue
 				}
 				how := [...]string{"abort", "exit"}[n%2]
-				when := []string{"", "+"}[n/2%2 : n/2%2+1] // before Domino has done it, or after
-				if a.name == "restore" {
-					when = []string{"", "+"}
-				}
-				for _, w := range when {
+				for _, w := range []string{"", "+"} { // before Domino has done it, and after
 					t.Run(fmt.Sprintf("process %d %s%s %s", m.process, m.call, w, how), func(t *testing.T) {
 						t.Parallel()
 						l, sink := prepared(t, path, lib)
