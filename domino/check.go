@@ -127,10 +127,14 @@ func (s *capiSource) checkAttachments(inv *inventory, note func(string, error) b
 // checkState writes where notes are kept.
 func (s *capiSource) checkState() error {
 	path := filepath.Join(s.opt.StateDir, fmt.Sprintf("domino-check-%d", os.Getpid()))
-	if err := atomicfile.Write(path, []byte("check\n")); err != nil {
-		return err
+	err := atomicfile.Write(path, []byte("check\n"))
+	if err == nil {
+		err = dropState(path)
 	}
-	return dropState(path)
+	if err != nil {
+		return &backup.Error{Op: "write to the state directory of", App: application, Instance: s.opt.Instance, Artifact: s.opt.StateDir, Err: err, Advice: adviceState}
+	}
+	return nil
 }
 
 // Estimate implements backup.Estimator.

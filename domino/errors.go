@@ -47,6 +47,7 @@ const (
 	adviceInBackup   = "let the other backup of the database end; if the program died, its mark stays until the server is restarted or the program's own reset command is used"
 	adviceArchiving  = "another program archives the transaction log; let it end, and let one program alone archive it, or each finds gaps"
 	adviceProcess    = "look at the console log and for an NSD file in IBM_TECHNICAL_SUPPORT or HCL_TECHNICAL_SUPPORT; run the agent as the user of the server, on its machine"
+	adviceState      = "let the state directory be one that this process may write to, with room"
 	adviceUnreadable = "run the agent as the user of the server, who owns its files"
 )
 

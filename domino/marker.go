@@ -72,8 +72,7 @@ func (s *capiSource) newMarker(req backup.Request, left []string) (*marker, erro
 		m.f, err = os.OpenFile(m.path, os.O_APPEND|os.O_WRONLY, 0o600)
 	}
 	if err != nil {
-		return nil, &backup.Error{Op: "note what goes into backup in", App: application, Instance: s.opt.Instance, Artifact: m.path, Err: err,
-			Advice: "let the state directory be one that this process may write to, with room"}
+		return nil, &backup.Error{Op: "note what goes into backup in", App: application, Instance: s.opt.Instance, Artifact: m.path, Err: err, Advice: adviceState}
 	}
 	return m, nil
 }

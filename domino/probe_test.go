@@ -69,6 +69,21 @@ func TestCheckNamesTheWayAndOthers(t *testing.T) {
 	assert.NotContains(t, got, "way capi")
 }
 
+// A state directory that cannot be written to is found before a run, with what to do.
+func TestCheckOfTheStateDirectory(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	l.create("names.nsf")
+	l.opt.StateDir = filepath.Join(l.sim.DataDir(), "names.nsf", "state") // below a file, which stops root too
+	var hints []string
+	for _, f := range l.source().Check(t.Context(), backup.StageDir{}) {
+		if f.Err != nil {
+			hints = append(hints, f.Hint)
+		}
+	}
+	assert.Equal(t, []string{adviceState}, hints)
+}
+
 // What a way cannot do it does not claim.
 func TestWaysClaimWhatTheyCan(t *testing.T) {
 	t.Parallel()
