@@ -81,19 +81,21 @@ func (c *Crowd) fingerprint() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	sum, n := sha256.New(), 0
+	var text []byte
+	n := 0
 	for _, name := range names {
 		all, err := c.sim.Read(name)
 		if err != nil {
 			return "", err
 		}
 		n += len(all)
-		fmt.Fprintf(sum, "%s\n", name)
+		text = fmt.Appendf(text, "%s\n", name)
 		for _, k := range slices.Sorted(maps.Keys(all)) {
-			fmt.Fprintf(sum, "%q=%q\n", k, all[k])
+			text = fmt.Appendf(text, "%q=%q\n", k, all[k])
 		}
 	}
-	return fmt.Sprintf("%d entries %x", n, sum.Sum(nil)[:8]), nil
+	sum := sha256.Sum256(text)
+	return fmt.Sprintf("%d entries %x", n, sum[:8]), nil
 }
 
 // present are the databases that are there, but for the foreign one.
