@@ -116,6 +116,7 @@ func (r *referring) lost(db string, gone []string, causes []error) error {
 	}
 	err := errors.Join(causes...)
 	if len(gone) > 0 {
+		r.x.r.Log.Warn("objects that are lost", "database", db, "objects", gone)
 		err = errors.Join(fmt.Errorf("%d objects that are neither in the attachment store nor in the backups of this plan: %s", len(gone), abbreviated(gone)), err)
 	}
 	hint := `objects that came to the store after the time asked for, or were in use then, are in later backups: restore the item "attachments" without a time; in a cluster of release 14 "tell daosmgr repair" fetches what another server has`
