@@ -22,7 +22,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"obm": obmCommand, "ledger": ledgerCommand, "mortal": mortalCommand})
+	testscript.Main(m, map[string]func(){"obm": obmCommand, "ledger": ledgerCommand, "mortal": mortalCommand, "domino-console": dominoConsole})
 }
 
 // TestScripts runs testdata/script: each file is a session at the shell, with the program as a process of its own.
