@@ -35,7 +35,7 @@ func TestRestoresEqualTheLedger(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			groups := storageGroups()
+			groups := restoreGroups()
 			if c.version >= 2010 {
 				groups = databases("DB1", "DB2")
 			}

@@ -243,12 +243,12 @@ func (g *groupCourse) summary() string {
 	if len(g.logs.logs) == 0 {
 		return text + "no log is applied"
 	}
-	text += fmt.Sprintf("applied are %s (%s), without a gap, to the end of generation %s", names(g.logs.logs), generations(g.logs.first(), g.logs.last()), generation(g.logs.last()))
+	text += fmt.Sprintf("applied are %s (%s), without a gap, to the end of generation %s", fileNames(g.logs.logs), generations(g.logs.first(), g.logs.last()), generation(g.logs.last()))
 	if !g.logs.holds.IsZero() {
 		text += ", so all changes up to " + g.logs.holds.UTC().Format(time.RFC3339Nano) + " are in"
 	}
 	if len(g.logs.left) > 0 {
-		text += fmt.Sprintf("; left out, since they reach beyond what was asked for: %s", names(g.logs.left))
+		text += fmt.Sprintf("; left out, since they reach beyond what was asked for: %s", fileNames(g.logs.left))
 	}
 	return text
 }

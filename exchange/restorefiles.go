@@ -13,19 +13,19 @@ import (
 	"github.com/quiesce-go/quiesce/exchange/ese"
 )
 
-// batch is databases that are recovered together, in one folder.
-type batch struct {
+// recoverySet is databases that are recovered together, in one folder.
+type recoverySet struct {
 	// work is the folder they are restored into, logs that of their logs.
 	work, logs string
 	targets    []*destination
 }
 
 // fresh is where a file of the batch is until it has its place. It has the name that the logs know.
-func (b *batch) fresh(f placed) string { return filepath.Join(b.work, baseName(f.file)) }
+func (b *recoverySet) fresh(f placed) string { return filepath.Join(b.work, baseName(f.file)) }
 
 // batches arranges the databases of a place by folder.
-func (p *place) batches(o restoreOptions) (list []*batch, work []string) {
-	byDir := map[string]*batch{}
+func (p *place) batches(o restoreOptions) (list []*recoverySet, work []string) {
+	byDir := map[string]*recoverySet{}
 	name := workFolder + "-" + folderName(p.item)
 	top := ""
 	if p.dir != "" {
@@ -36,7 +36,7 @@ func (p *place) batches(o restoreOptions) (list []*batch, work []string) {
 		dir := filepath.Dir(t.edb)
 		b := byDir[dir]
 		if b == nil {
-			b = &batch{work: filepath.Join(dir, name)}
+			b = &recoverySet{work: filepath.Join(dir, name)}
 			if p.dir != "" {
 				rel, err := filepath.Rel(p.dir, dir)
 				if err != nil {
@@ -127,7 +127,7 @@ func (x *restoring) files(ctx context.Context, p *place, w *swap) (err error) {
 }
 
 // planMoves lists what takes the place of what.
-func (x *restoring) planMoves(ctx context.Context, p *place, w *swap, list []*batch) error {
+func (x *restoring) planMoves(ctx context.Context, p *place, w *swap, list []*recoverySet) error {
 	if p.dir != "" {
 		w.plan(p.dir, w.note.Work[0], false)
 		return nil
@@ -167,7 +167,7 @@ func (x *restoring) planMoves(ctx context.Context, p *place, w *swap, list []*ba
 func (x *restoring) ending(ctx context.Context, p *place, w *swap) error {
 	if p.dir == "" && x.c.opt.mount {
 		if err := x.mount(ctx, p); err != nil {
-			return errors.Join(fmt.Errorf("the restored files are in place, and what was there is kept (%s): %w", w.note.left(), err), w.keep())
+			return errors.Join(fmt.Errorf("the restored files are in place; %s: %w", w.note.left(), err), w.keep())
 		}
 	} else if p.dir == "" && x.c.opt.recover != byEngine {
 		x.set.Warn(fmt.Sprintf("%q was not recovered yet, so what was there before is kept: %s", p.item, w.note.left()))
@@ -204,7 +204,7 @@ func (p *place) logName(i int) string {
 }
 
 // fetch brings the databases of a batch, and with withLogs the logs, to their folders, and compares what the files say of themselves.
-func (x *restoring) fetch(ctx context.Context, p *place, b *batch, withLogs bool) error {
+func (x *restoring) fetch(ctx context.Context, p *place, b *recoverySet, withLogs bool) error {
 	if withLogs {
 		for i, l := range p.logs.logs {
 			to := filepath.Join(b.logs, p.logName(i))
@@ -283,7 +283,7 @@ func verifyLogFile(ctx context.Context, path string) (*ese.Log, error) {
 }
 
 // recover brings the databases of a batch into clean shutdown.
-func (x *restoring) recover(ctx context.Context, p *place, b *batch) error {
+func (x *restoring) recover(ctx context.Context, p *place, b *recoverySet) error {
 	if x.c.opt.recover != byEngine || p.way == WayESE {
 		return nil
 	}
@@ -309,7 +309,7 @@ func (x *restoring) recover(ctx context.Context, p *place, b *batch) error {
 		}
 	}
 	if p.dir != "" {
-		return os.RemoveAll(b.logs) // what is clean needs none
+		return removeTree(b.logs) // what is clean needs none
 	}
 	return nil
 }

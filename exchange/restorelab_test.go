@@ -58,8 +58,8 @@ type restoreLab struct {
 	history   []written
 }
 
-// storageGroups are those of the versions that have them: two databases that share a log, in two folders, and one alone.
-func storageGroups() []exchangesim.Group {
+// restoreGroups are those of the versions that have them: two databases that share a log, in two folders, and one alone.
+func restoreGroups() []exchangesim.Group {
 	return []exchangesim.Group{
 		{Name: "First Storage Group", Databases: []exchangesim.Database{{Name: "Mailbox Store"}, {Name: "Public Store", File: "D/public/pub.edb"}}},
 		{Name: "Second", Databases: []exchangesim.Database{{Name: "Archive"}}},

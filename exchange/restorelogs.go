@@ -218,8 +218,8 @@ func (c selection) covers(first, last uint32) error {
 	return nil
 }
 
-// names lists logs as ranges of their files.
-func names(logs []logFile) string {
+// fileNames lists logs as ranges of their files.
+func fileNames(logs []logFile) string {
 	var parts []string
 	for i := 0; i < len(logs); {
 		j := i

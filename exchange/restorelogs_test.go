@@ -199,8 +199,8 @@ func TestRequiredLogsMustBeThere(t *testing.T) {
 
 func TestNamesOfLogs(t *testing.T) {
 	t.Parallel()
-	assert.Equal(t, "E0000000003.log to E0000000005.log, E00.log (the beginning of 0x6)", names(append(logsOf(3, 5), partialOf(6))))
-	assert.Equal(t, "E0000000003.log, E0000000005.log", names([]logFile{logOf(3), logOf(5)}))
+	assert.Equal(t, "E0000000003.log to E0000000005.log, E00.log (the beginning of 0x6)", fileNames(append(logsOf(3, 5), partialOf(6))))
+	assert.Equal(t, "E0000000003.log, E0000000005.log", fileNames([]logFile{logOf(3), logOf(5)}))
 }
 
 // A stamp is cut off, so what it dates was over only when its second or millisecond was.

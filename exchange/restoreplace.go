@@ -46,6 +46,22 @@ type place struct {
 	whole bool
 }
 
+// key names the place for the note and the lock of its restore: a folder or a recovery database is another place than the group.
+func (p *place) key() string {
+	switch {
+	case p.dir != "":
+		return p.dir
+	case p.elsewhere:
+		return p.targets[0].db.Name
+	}
+	return p.item
+}
+
+// mounted reports whether one of the databases there is in use.
+func (p *place) mounted() bool {
+	return slices.ContainsFunc(p.targets, func(t *destination) bool { return t.db.Mounted })
+}
+
 // locate finds the places of all groups.
 func (s *Source) locate(ctx context.Context, c *course) ([]*place, error) {
 	var out []*place
@@ -211,6 +227,10 @@ func (s *Source) ready(p *place, o restoreOptions) error {
 // streamReady refuses what the streaming API does not do.
 func (s *Source) streamReady(p *place, o restoreOptions) error {
 	_, noAPI := s.opt.Tools.Streaming.(noTool)
+	if l, ok := s.opt.Tools.Streaming.(*loaded); ok {
+		_, err := l.load()
+		noAPI = err != nil
+	}
 	switch {
 	case o.recover == byMount:
 		return s.refuse("restore", p.item, "leave out recover, or take recover=none and run the command that is told (eseutil /cc)", "the store does not recover a copy by the streaming API when it mounts it")
@@ -220,17 +240,19 @@ func (s *Source) streamReady(p *place, o restoreOptions) error {
 	return nil
 }
 
+// unmanaged: the server has no management that this agent can ask, so that all that is known is from the streaming API, which refuses by itself what may not be replaced.
+func (p *place) unmanaged() bool { return p.group.LogDir == "" }
+
 // open refuses a database that is in use, or may not be replaced.
 func (s *Source) open(p *place, db Database, o restoreOptions) error {
-	_, unmanaged := s.opt.Tools.Management.(noTool)
 	switch {
 	case p.elsewhere && o.forward:
 		return fmt.Errorf("%w: restore option forward=true goes with a restore to its own place", backup.ErrOption)
 	case db.BackupInProgress:
 		return s.refuse("restore", p.item, "let the backup end first", "database %q is being backed up", db.Name)
-	case db.Mounted && (!o.dismount || unmanaged):
+	case db.Mounted && (!o.dismount || p.unmanaged()):
 		return s.refuse("restore", p.item, "dismount it, or let the restore do that (dismount=true), where the server has a management shell: its users are disconnected then", "database %q is mounted", db.Name)
-	case !db.AllowRestore && !db.Recovery && !o.dismount && !unmanaged:
+	case !db.AllowRestore && !db.Recovery && !o.dismount && !p.unmanaged():
 		return s.refuse("restore", p.item, fmt.Sprintf("allow it: Set-MailboxDatabase %q -AllowFileRestore $true, or the check box \"This database can be overwritten by a restore\"; or let the restore do that (dismount=true)", db.Name),
 			"database %q may not be overwritten by a restore", db.Name)
 	}

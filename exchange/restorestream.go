@@ -78,11 +78,11 @@ func (x *restoring) stream(ctx context.Context, p *place, w *swap) (err error) {
 	if err := st.run(ctx, list, work); err != nil {
 		return err
 	}
-	return st.ending(ctx, list)
+	return st.ending(ctx)
 }
 
 // run carries the calls out, up to the recovery. Whatever happens the call is closed.
-func (st *streaming) run(ctx context.Context, list []*batch, work []string) (err error) {
+func (st *streaming) run(ctx context.Context, list []*recoverySet, work []string) (err error) {
 	logs := ""
 	if len(work) > 0 {
 		logs = filepath.Join(work[0], "logs")
@@ -145,7 +145,7 @@ func (st *streaming) run(ctx context.Context, list []*batch, work []string) (err
 }
 
 // add names the databases to the engine, and learns where their files go: where they are expected, or nothing is touched.
-func (st *streaming) add(ctx context.Context, list []*batch) error {
+func (st *streaming) add(ctx context.Context, list []*recoverySet) error {
 	for _, t := range st.p.targets {
 		id, err := guid(t.copy.guid)
 		if err != nil {
@@ -298,7 +298,7 @@ func (st *streaming) proveLogs(ctx context.Context) error {
 }
 
 // ending looks at what the engine recovered, and removes what it replaced.
-func (st *streaming) ending(ctx context.Context, list []*batch) error {
+func (st *streaming) ending(ctx context.Context) error {
 	if st.c.opt.recover == byPeople {
 		st.w.note.Work = nil // the command needs them
 		st.set.Warn(fmt.Sprintf(`%q is not recovered yet: eseutil /cc "%s"; then eseutil /mh must say "Clean Shutdown" of each database. What was there before is kept: %s. %s`, st.p.item, st.logs, st.w.note.left(), st.p.summary()))
@@ -313,10 +313,8 @@ func (st *streaming) ending(ctx context.Context, list []*batch) error {
 		}
 	}
 	if st.p.dir != "" {
-		for _, b := range list {
-			if err := os.RemoveAll(b.logs); err != nil {
-				return err
-			}
+		if err := removeTree(st.logs); err != nil {
+			return err
 		}
 		st.w.plan(st.p.dir, st.w.note.Work[0], false)
 		if err := st.w.exchange(); err != nil {

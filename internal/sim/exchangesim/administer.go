@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/quiesce-go/quiesce/exchange"
@@ -117,32 +116,6 @@ func (s *Server) Flush(path string) error {
 	})
 }
 
-// CorruptPage changes two bits in the page of a key in the file. The server goes on with what it has in memory, and repairs the page when it writes it the next time.
-func (s *Server) CorruptPage(path, key string) error {
-	return s.on(path, func(d *database) error {
-		n, ok := d.keys[key]
-		if !ok {
-			return fmt.Errorf("exchangesim: no key %q", key)
-		}
-		if d.mounted {
-			if err := d.flushPages([]uint32{n}); err != nil {
-				return err
-			}
-		}
-		f, err := os.OpenFile(d.file, os.O_RDWR, 0)
-		if err != nil {
-			return err
-		}
-		at := int64(n+2)*int64(d.header.PageBytes) - 9
-		b := make([]byte, 1)
-		if _, err = f.ReadAt(b, at); err == nil {
-			b[0] ^= 0x11
-			_, err = f.WriteAt(b, at)
-		}
-		return errors.Join(err, f.Close())
-	})
-}
-
 // DamageReads flips one bit in every read of a file by the streaming API that has this byte of the stream; below 0 ends that.
 func (s *Server) DamageReads(path string, at int64) {
 	s.mu.Lock()
@@ -224,24 +197,11 @@ func (s *Server) Start() error {
 }
 
 func (g *group) restart() error {
-	var dirty []*database
 	for _, d := range g.dbs {
-		if d.crashed {
-			dirty = append(dirty, d)
+		if !d.crashed {
+			continue
 		}
-	}
-	if len(dirty) == 0 {
-		return nil
-	}
-	if err := g.s.recoverSoft(exchange.Recovery{Base: g.base, LogDir: g.logDir, SystemDir: g.sysDir}); err != nil {
-		return err
-	}
-	for _, d := range dirty {
-		h, err := esefile.ReadHeader(d.file)
-		if err != nil {
-			return err
-		}
-		d.header, d.crashed = h, false
+		d.crashed = false
 		if err := d.mount(); err != nil {
 			return err
 		}

@@ -81,8 +81,14 @@ func (d *database) writeHeader(h esefile.Header) error {
 	return esefile.WriteHeader(d.stm, h.Stream())
 }
 
-// mount attaches the database to the log of its group.
+// mount attaches the database to the log of its group. One in dirty shutdown is recovered with the logs in the folder of the group first, if no other database has these open.
 func (d *database) mount() error {
+	h, err := esefile.ReadHeader(d.file)
+	if err == nil && h.State == esefile.Dirty && h.FullCur.First == 0 && d.g.log == nil {
+		if err := d.g.recover(); err != nil {
+			return err
+		}
+	}
 	img, err := loadImage(d.file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return jet(errFileNotFound, "%s: %v", d.file, err)
@@ -90,12 +96,12 @@ func (d *database) mount() error {
 	if err != nil {
 		return err
 	}
-	switch h := img.header; {
+	switch h = img.header; {
 	case h.State != esefile.Clean || h.FullCur.First != 0:
 		return jet(errDirtyShutdown, "%s is not in clean shutdown: it must be recovered first", d.file)
-	case h.ID != uint32(d.id):
+	case h.ID != uint32(d.id) && !d.recovery:
 		return jet(errDatabaseSignature, "%s is another database of the group", d.file)
-	case !d.allow && (h.DBTime != d.header.DBTime || h.Signature != d.header.Signature || h.Detach != d.header.Detach || h.DetachTime != d.header.DetachTime):
+	case !d.allow && !d.recovery && (h.DBTime != d.header.DBTime || h.Signature != d.header.Signature || h.Detach != d.header.Detach || h.DetachTime != d.header.DetachTime):
 		return fmt.Errorf("%s was replaced, and the database may not be overwritten by a restore: %w", d.file, esebcli.HrDatabaseInUse)
 	}
 	if err := d.checkStream(img.header); err != nil {
@@ -113,7 +119,8 @@ func (d *database) mount() error {
 	if err != nil {
 		return err
 	}
-	h := img.header
+	h = img.header
+	h.ID = uint32(d.id) // a recovery database may be any
 	h.LogSignature, h.Attach, h.AttachTime, h.State = d.g.log.Header.Signature, at, d.g.s.stamp(), esefile.Dirty
 	h.Detach, h.DetachTime = esefile.Position{}, esefile.Stamp{}
 	d.header, d.mounted, d.allow, d.newest = h, true, false, at.Generation
@@ -122,6 +129,29 @@ func (d *database) mount() error {
 		return err
 	}
 	return d.g.writeCheckpoint()
+}
+
+// recover is what the store does before it mounts the first database of a group.
+func (g *group) recover() error {
+	ours := map[*database]bool{} // files that are as the server left them
+	for _, d := range g.dbs {
+		h, err := esefile.ReadHeader(d.file)
+		ours[d] = err == nil && h == d.header
+	}
+	if err := g.s.recoverSoft(exchange.Recovery{Base: g.base, LogDir: g.logDir, SystemDir: g.sysDir}); err != nil {
+		return err
+	}
+	for d := range ours {
+		if !ours[d] {
+			continue
+		}
+		h, err := esefile.ReadHeader(d.file)
+		if err != nil {
+			return err
+		}
+		d.header = h
+	}
+	return nil
 }
 
 // checkStream compares the .stm file with its database.

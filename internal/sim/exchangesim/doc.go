@@ -20,7 +20,7 @@
 //     checked, and a damaged one is -1018.
 //   - Logs alone need a full of every mounted database by this API (hrMissingFullBackup, ErrLGCheckIncrementalBackup in [ESE]) and logs from there on; with circular logging -526.
 //   - TruncateLogs deletes what no mounted database needs, after a full only below the logs of the backup, and nothing that a database needs that was not backed up in it. EndInstance(true) writes the backup into the headers; End without it, and
-//     the death of the program, is EndInstance(false).
+//     the death of the program, is EndInstance(false). Where the engine fails in a way that the library has no name for, the answer is hrErrorFromESECall, with the number of the engine behind it.
 //
 // Restore by it [SDK03, BAC, eseutil.cxx in ESE]: a database must be dismounted and allowed to be overwritten (hrCBDatabaseInUse), every file opened first (the answer is to write it oneself, unless [Server.RestoreByLibrary]), the environment
 // saved before Complete. Hard recovery checks every page, the trailer, series and row of the logs (hrLogfileHasBadSignature, hrLogfileNotContiguous, -557), replays them, with a target the newer logs of that group too, and leaves the
@@ -33,8 +33,8 @@
 // missing ones are ignored (-1216), no streamed copy (-544), no file that the server has open (-1032). A database that the logs attached with another counter than it has after replay has another past: -551.
 // When the current log is missing, recovery makes the next one.
 //
-// Mounting: the file must be there (-1811) and in clean shutdown (-550): this server does not recover by itself, but after [Server.Crash]. A file that was replaced is mounted only if that was allowed. The first database begins a
-// new series in a folder without logs; logs without the current one are -528.
+// Mounting: the file must be there (-1811). When it is the first of its group and in dirty shutdown, all databases of the group are recovered with the logs in their folder; a streamed copy, or a dirty file beside databases that are mounted, is -550.
+// A file that was replaced is mounted only if that was allowed, or if it is a recovery database. The first database begins a new series in a folder without logs; logs without the current one are -528.
 //
 // Guesses, where documents name nothing: which reads are short; that EndInstance writes the marks also when nothing was truncated; that LogFiles may be called once; the numbers of errors outside the calls named; that copies of a
 // database availability group are only told, and this server has the files of all it names.

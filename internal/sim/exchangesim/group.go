@@ -227,6 +227,15 @@ func (g *group) deleteBelow(gen uint32) (deleted []string, err error) {
 	return deleted, err
 }
 
+// truncate is deleteBelow at the end of a backup.
+func (g *group) truncate(gen uint32) error {
+	deleted, err := g.deleteBelow(gen)
+	if len(deleted) > 0 {
+		g.s.truncations++
+	}
+	return err
+}
+
 // reserves makes the files that hold room on the log volume.
 func (g *group) reserves() error {
 	names := []string{g.base + "res00001.jrs", g.base + "res00002.jrs"}

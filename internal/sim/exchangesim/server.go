@@ -68,6 +68,8 @@ type Server struct {
 	through bool // restores write through the library
 	ledger  []event
 	shadows map[int]*shadow
+
+	truncations int // by a backup
 }
 
 // New makes a server below dir, which is made when it is not there and must be empty: volumes D, with the databases, and E, with the logs.

@@ -2,6 +2,7 @@ package exchangesim_test
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -275,5 +276,63 @@ func TestCrash(t *testing.T) {
 		w.Crash()
 		require.NoError(t, w.Start())
 		assert.Equal(t, state, w.read(name))
+	}
+}
+
+// A snapshot is put back with its logs, and the store recovers it when it mounts it.
+func TestMountRecovers(t *testing.T) {
+	t.Parallel()
+	for _, version := range []int{2003, 2007, 2019} {
+		w, ctx := serve(t, version), t.Context()
+		tools := w.Tools()
+		g := w.layout().Groups[0]
+		name := g.Databases[0].Name
+		w.write(name, 100)
+		state := w.read(name)
+		h, err := tools.Shadows.Create(ctx, w.request(w.layout().Groups...))
+		require.NoError(t, err)
+		kept := t.TempDir()
+		files := map[string]string{}
+		for i, d := range g.Databases {
+			for _, f := range []string{d.File, d.StreamFile} {
+				if f != "" {
+					files[f] = filepath.Join(kept, fmt.Sprint(i, filepath.Ext(f)))
+				}
+			}
+		}
+		for _, l := range append(closed(t, g.LogDir), g.LogBase+".log") {
+			files[filepath.Join(g.LogDir, l)] = filepath.Join(kept, l)
+		}
+		for live, to := range files {
+			from, err := h.Path(live)
+			require.NoError(t, err)
+			b, err := os.ReadFile(from)
+			require.NoError(t, err)
+			put(t, to, b)
+		}
+		require.NoError(t, h.Complete(ctx))
+		w.write(name, 100)
+
+		w.dismounted(g.Name)
+		for _, l := range append(closed(t, g.LogDir), g.LogBase+".log", g.LogBase+".chk") {
+			require.NoError(t, os.Remove(filepath.Join(g.LogDir, l)))
+		}
+		for live, from := range files {
+			b, err := os.ReadFile(from)
+			require.NoError(t, err)
+			put(t, live, b)
+		}
+		first := closed(t, g.LogDir)[len(closed(t, g.LogDir))-1]
+		b, err := os.ReadFile(filepath.Join(g.LogDir, first))
+		require.NoError(t, err)
+		require.NoError(t, os.Remove(filepath.Join(g.LogDir, first)))
+		answered(t, tools.Management.Mount(ctx, g.Databases[0]), esebcli.FromJET(-528))
+		put(t, filepath.Join(g.LogDir, first), b)
+		for _, d := range g.Databases {
+			require.NoError(t, tools.Management.Mount(ctx, d))
+		}
+		assert.Equal(t, state, w.read(name))
+		w.write(name, 50)
+		chainOf(t, g)
 	}
 }

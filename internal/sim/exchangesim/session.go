@@ -34,7 +34,7 @@ func (s *Server) unavailable(server, annotation string) error {
 func (a *streaming) Prepare(ctx context.Context, server, annotation string) (esebcli.Session, []esebcli.Instance, error) {
 	x := &session{c: a.c, files: map[*file]bool{}, taken: map[*database]int{}}
 	var instances []esebcli.Instance
-	err := a.c.remote(ctx, "API.Prepare", []string{server, annotation}, func() error {
+	err := a.c.library(ctx, "API.Prepare", []string{server, annotation}, func() error {
 		s := a.c.s
 		if err := s.unavailable(server, annotation); err != nil {
 			return err
@@ -54,7 +54,7 @@ func (a *streaming) Prepare(ctx context.Context, server, annotation string) (ese
 		return nil
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, errors.Join(err, a.c.s.locked(func() error { x.rundown(); return nil })) // an answer that was lost leaves no session
 	}
 	return x, instances, nil
 }
@@ -76,7 +76,7 @@ type session struct {
 
 // do is a call of the session.
 func (x *session) do(ctx context.Context, name string, args []string, f func() error) error {
-	return x.c.remote(ctx, "Session."+name, args, func() error {
+	return x.c.library(ctx, "Session."+name, args, func() error {
 		if x.over != nil {
 			return x.over
 		}
@@ -136,13 +136,17 @@ func (g *group) continues() error {
 	if err != nil {
 		return err
 	}
+	oldest := g.generation()
+	if len(logs) > 0 {
+		oldest = logs[0].generation
+	}
 	for _, d := range g.mounted() {
 		h := d.header
 		if h.FullPrev.Last == 0 || h.FullPrevBy != esefile.ByStreaming {
 			return fmt.Errorf("%s/%s has no full backup by this API: %w", g.name, d.name, esebcli.HrMissingFullBackup)
 		}
-		if last := max(h.FullPrev.Last, h.IncPrev.Last); len(logs) > 0 && logs[0].generation > last+1 {
-			return fmt.Errorf("%s/%s was backed up to generation %d, and its logs begin with %d: %w", g.name, d.name, last, logs[0].generation, esebcli.HrMissingFullBackup)
+		if last := max(h.FullPrev.Last, h.IncPrev.Last); oldest > last+1 {
+			return fmt.Errorf("%s/%s was backed up to generation %d, and its logs begin with %d: %w", g.name, d.name, last, oldest, esebcli.HrMissingFullBackup)
 		}
 	}
 	return nil
@@ -300,8 +304,7 @@ func (x *session) TruncateLogs(ctx context.Context) error {
 			return sequence("%d files are open", len(x.files))
 		}
 		x.truncated = true
-		_, err := x.g.deleteBelow(x.truncatable())
-		return err
+		return x.g.truncate(x.truncatable())
 	})
 }
 

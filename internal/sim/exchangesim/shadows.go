@@ -57,6 +57,9 @@ func (a *shadows) Create(ctx context.Context, r exchange.ShadowRequest) (exchang
 		return nil, err
 	}
 	if err := a.c.remote(ctx, "Shadows.Snapshot", nil, h.snapshot); err != nil {
+		if !errors.Is(err, ErrDead) {
+			err = errors.Join(err, a.c.s.locked(h.end))
+		}
 		return nil, err
 	}
 	if err := h.tell(r.Note); err != nil {
@@ -261,8 +264,7 @@ func (h *shadow) truncate(g *group) error {
 		return nil
 	}
 	g.full, g.fullTime, g.lastFullCheckpointAt = mark.At, mark.Time, g.checkpoint()
-	_, err := g.deleteBelow(min(h.first[g], g.needed()))
-	return errors.Join(err, g.writeCheckpoint())
+	return errors.Join(g.truncate(min(h.first[g], g.needed())), g.writeCheckpoint())
 }
 
 // Abort tells the writer that the backup is not safe, and the snapshot goes.
@@ -275,9 +277,9 @@ func (h *shadow) Abort(ctx context.Context) error {
 	})
 }
 
-// end removes the snapshot.
+// end removes the snapshot, if it was made.
 func (h *shadow) end() error {
-	if h.over {
+	if h.over || h.c.s.shadows[h.id] != h {
 		return nil
 	}
 	if err := os.RemoveAll(h.dir); err != nil {
