@@ -141,7 +141,7 @@ func (d *Diskshadow) fail(op string, err error) error {
 	if name == "" {
 		name = "this server"
 	}
-	return &backup.Error{Op: op, App: "exchange", Instance: name, Err: err}
+	return &backup.Error{Op: op, App: application, Instance: name, Err: err}
 }
 
 var plainName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
@@ -266,8 +266,8 @@ func (s *diskShadow) prepare(script string) error {
 // whole makes sure that what is exposed is there.
 func (s *diskShadow) whole() error {
 	for _, v := range s.note.Volumes {
-		if there, err := occupied(v.Exposed); err != nil || !there {
-			return errors.Join(fmt.Errorf("the shadow copy of %s is not at %s, where diskshadow exposed it", v.Volume, v.Exposed), err)
+		if !occupied(v.Exposed) {
+			return fmt.Errorf("the shadow copy of %s is not at %s, where diskshadow exposed it", v.Volume, v.Exposed)
 		}
 	}
 	return nil

@@ -281,6 +281,22 @@ func TestDiskshadowDeleteFails(t *testing.T) {
 	r.clean()
 }
 
+// Somebody deleted the shadow copies of a dead run: what is gone is no error, but a folder that is not empty is none of ours to empty.
+func TestDiskshadowDeletedByOthers(t *testing.T) {
+	t.Parallel()
+	r := newShadowRig(t, winetest.TempDir(t))
+	s := r.create()
+	r.change(func(w *vssWorld) { w.Shadows = w.Shadows[:1] })
+	require.ErrorContains(t, s.Abort(t.Context()), "volume1")
+	note := (*r.notes)[0]
+	require.Error(t, r.d.Remove(t.Context(), note))
+	for _, v := range []string{"volume1", "volume2"} {
+		require.NoError(t, emptied(r.path("work/diskshadow/"+v)))
+	}
+	require.NoError(t, r.d.Remove(t.Context(), note))
+	r.clean()
+}
+
 // It was made and never exposed, and could not be deleted at once. The metadata tell its name later.
 func TestDiskshadowRemovesWhatWasNeverExposed(t *testing.T) {
 	t.Parallel()

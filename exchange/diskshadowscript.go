@@ -101,13 +101,9 @@ func (g Group) activeOn(server string) bool {
 	return true
 }
 
-// deletion is a script that deletes what is exposed.
-func deletion(exposed []string) string {
-	var b strings.Builder
-	for _, e := range exposed {
-		fmt.Fprintf(&b, "delete shadows exposed %s\r\n", scriptPath(e))
-	}
-	return b.String() + "exit\r\n"
+// deletion is a script that deletes what is exposed in a folder.
+func deletion(exposed string) string {
+	return fmt.Sprintf("delete shadows exposed %s\r\nexit\r\n", scriptPath(exposed))
 }
 
 // deletionByAlias is a script that deletes what was created and never exposed: the metadata know the alias ("add alias" of the Windows commands).

@@ -105,7 +105,7 @@ func (p *PowerShell) fail(op, database string, err error) error {
 	if name == "" {
 		name = "this server"
 	}
-	return &backup.Error{Op: op, App: "exchange", Instance: name, Artifact: database, Err: err}
+	return &backup.Error{Op: op, App: application, Instance: name, Artifact: database, Err: err}
 }
 
 // answerSize is how much a script may answer: thousands of databases.

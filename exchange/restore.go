@@ -50,6 +50,13 @@ func (x *restoring) all(ctx context.Context) error {
 		return err
 	}
 	for _, p := range places {
+		if !there(groupPath(x.s.opt.StateDir, x.s.opt.Instance, p.key(), noteSwap)) { // else what is in the way is told with what a dead restore left
+			if err := x.s.occupied(p, x.r.Overwrite); err != nil {
+				return err
+			}
+		}
+	}
+	for _, p := range places {
 		if err := x.s.ready(p, x.c.opt); err != nil {
 			return err
 		}
@@ -95,13 +102,7 @@ func (x *restoring) all(ctx context.Context) error {
 // take takes the groups for this process, and ends what dead restores left at their places.
 func (x *restoring) take(places []*place) (swaps []*swap, err error) {
 	for _, p := range places {
-		key := p.item
-		if p.dir != "" {
-			key = p.dir // beside a restore at the server
-		} else if p.elsewhere {
-			key = p.targets[0].db.Name
-		}
-		w, err := x.s.openSwap(key)
+		w, err := x.s.openSwap(p.key())
 		if errors.Is(err, filelock.ErrHeld) {
 			return swaps, &backup.Error{Op: "restore", App: application, Instance: x.s.opt.Instance, Artifact: p.item, Advice: "let the other restore of it end first", Err: fmt.Errorf("%w: another restore of it runs", backup.ErrBusy)}
 		}
@@ -109,7 +110,7 @@ func (x *restoring) take(places []*place) (swaps []*swap, err error) {
 			return swaps, err
 		}
 		swaps = append(swaps, w)
-		m, err := w.mend(x.r.Overwrite)
+		m, err := w.mend(x.r.Overwrite, p.mounted())
 		if err != nil {
 			return swaps, err
 		}
@@ -118,7 +119,7 @@ func (x *restoring) take(places []*place) (swaps []*swap, err error) {
 		}
 		if len(m.both) > 0 {
 			return swaps, &backup.Error{Op: "restore", App: application, Instance: x.s.opt.Instance, Artifact: p.item,
-				Advice: "allow overwriting: then what was there before is put back first; or look at both, put the wanted one in place and delete the other and " + w.path,
+				Advice: "allow overwriting: then what was there before is put back first, or kept when what was restored is mounted; or look at both, put the wanted one in place and delete the other and " + w.path,
 				Err:    fmt.Errorf("a restore of it died while it replaced files: %s is what it restored, and %s what was there before: %w", m.both[0].To, m.both[0].Aside, backup.ErrExists)}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -32,7 +33,7 @@ func TestDeathAtEveryCallOfARestore(t *testing.T) {
 				}
 				deaths++
 			}
-			assert.Greater(t, deaths, 8)
+			assert.Greater(t, deaths, 6)
 		})
 	}
 }
@@ -94,7 +95,7 @@ func restoreDies(t *testing.T, version int, way exchange.Way, more []string, n i
 		assert.Empty(t, content(t, dir), "%s: logs of a restore are left", where)
 	}
 	for _, f := range l.asides() {
-		assert.Equal(t, ".log", filepath.Ext(f), "%s: %s; told: %s", where, f, told)
+		assert.True(t, filepath.Ext(f) == ".log" || strings.Contains(told, filepath.Dir(f)), "%s: %s; told: %s", where, f, told)
 	}
 	assert.Equal(t, backup.Full, itemOf(t, l.take(backup.Log), "DB1").Kind, where)
 	return false

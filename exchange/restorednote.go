@@ -69,7 +69,7 @@ func forgetRestored(stateDir, instance, group string, begun time.Time) error {
 
 // reportRestores names what restores left that did not come to their end, a sentence each, and changes nothing: the next restore of the group ends it.
 func (s *Source) reportRestores(context.Context) []string {
-	files, err := filepath.Glob(filepath.Join(s.opt.StateDir, "exchange-*.restoring"))
+	files, err := filepath.Glob(filepath.Join(s.opt.StateDir, "exchange-*."+noteSwap))
 	if err != nil {
 		return nil
 	}

@@ -46,6 +46,22 @@ type place struct {
 	whole bool
 }
 
+// key names the place for the note and the lock of its restore: a folder or a recovery database is another place than the group.
+func (p *place) key() string {
+	switch {
+	case p.dir != "":
+		return p.dir
+	case p.elsewhere:
+		return p.targets[0].db.Name
+	}
+	return p.item
+}
+
+// mounted reports whether one of the databases there is in use.
+func (p *place) mounted() bool {
+	return slices.ContainsFunc(p.targets, func(t *destination) bool { return t.db.Mounted })
+}
+
 // locate finds the places of all groups.
 func (s *Source) locate(ctx context.Context, c *course) ([]*place, error) {
 	var out []*place

@@ -171,7 +171,7 @@ func TestDamagedChainsAreRefused(t *testing.T) {
 	}
 }
 
-func TestSystemStateIsRestoredAsFiles(t *testing.T) {
+func TestRestoreOfASystemState(t *testing.T) {
 	t.Parallel()
 	for version, command := range map[int]string{2003: "ntbackup", 2016: "wbadmin start systemstaterecovery -version:VERSION"} {
 		l := newRestoreLab(t, version, exchange.WayVSS, databases("DB1"))

@@ -18,6 +18,8 @@ import (
 const (
 	// workFolder is where files are restored and recovered, beside where they go.
 	workFolder = "quiesce-restore"
+	// noteSwap is the ending of the file with the note of a swap.
+	noteSwap = "restoring"
 	// asideFolder, with a time behind it, is where what was there is kept until the restore is through.
 	asideFolder = "quiesce-replaced-"
 )
@@ -91,7 +93,7 @@ type swap struct {
 
 // openSwap takes the restore of a group for this process, and reads what another left.
 func (s *Source) openSwap(item string) (*swap, error) {
-	w := &swap{path: groupPath(s.opt.StateDir, s.opt.Instance, item, "restoring")}
+	w := &swap{path: groupPath(s.opt.StateDir, s.opt.Instance, item, noteSwap)}
 	if err := os.MkdirAll(s.opt.StateDir, 0o700); err != nil {
 		return nil, err
 	}
@@ -169,7 +171,7 @@ func (w *swap) undo() error {
 			errs = append(errs, moveFile(m.To, m.New))
 		}
 		if m.New == "" && there(m.To) && (!m.Was || there(m.Aside)) {
-			errs = append(errs, os.RemoveAll(m.To))
+			errs = append(errs, removeTree(m.To))
 		}
 		if there(m.Aside) {
 			errs = append(errs, moveFile(m.Aside, m.To))
@@ -201,7 +203,7 @@ func (w *swap) sweep() (kept []string, err error) {
 			}
 			continue
 		}
-		errs = append(errs, os.RemoveAll(m.Aside))
+		errs = append(errs, removeTree(m.Aside))
 		_ = os.Remove(filepath.Dir(m.Aside)) // the last one empties it
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -230,7 +232,7 @@ func (w *swap) forget() error {
 func (w *swap) removeWork() error {
 	var errs []error
 	for _, dir := range w.note.Work {
-		errs = append(errs, os.RemoveAll(dir))
+		errs = append(errs, removeTree(dir))
 	}
 	return errors.Join(errs...)
 }
@@ -242,31 +244,31 @@ type mended struct {
 	both []swapMove
 }
 
-// mend ends what a dead restore left. With overwrite what was there comes back even where a restored file has its place.
-func (w *swap) mend(overwrite bool) (out mended, err error) {
+// mend ends what a dead restore left. With overwrite what was there comes back even where a restored file has its place, unless that is in use already: mounted.
+func (w *swap) mend(overwrite, mounted bool) (out mended, err error) {
 	n := w.note
-	switch n.State {
-	case "":
+	for _, m := range n.Moves {
+		if n.State == swapPlacing && m.Was && there(m.Aside) && there(m.To) {
+			out.both = append(out.both, m)
+		}
+	}
+	switch {
+	case n.State == "":
 		return out, nil
-	case swapWorking:
+	case n.State == swapWorking:
 		return out, w.forget()
-	case swapPlaced:
+	case n.State == swapPlaced:
 		kept, err := w.sweep()
 		if len(kept) > 0 {
 			out.told = append(out.told, keptText(kept))
 		}
 		return out, err
-	case swapKept:
-		out.told = append(out.told, fmt.Sprintf("what an earlier restore of %q replaced is still there, to be deleted when it is not wanted: %s", n.Item, n.left()))
-		return out, w.forget()
-	}
-	for _, m := range n.Moves {
-		if m.Was && there(m.Aside) && there(m.To) {
-			out.both = append(out.both, m)
-		}
-	}
-	if len(out.both) > 0 && !overwrite {
+	case len(out.both) > 0 && !overwrite:
 		return out, nil
+	case n.State == swapKept, len(out.both) > 0 && mounted:
+		out.told = append(out.told, fmt.Sprintf("what an earlier restore of %q replaced is still there, to be deleted when it is not wanted: %s", n.Item, n.left()))
+		out.both = nil
+		return out, w.forget()
 	}
 	out.both = nil
 	out.told = append(out.told, fmt.Sprintf("a restore of %q that began at %s died while it replaced files; what was there before was put back", n.Item, n.Began.Format(time.RFC3339)))

@@ -37,7 +37,7 @@ func (x *restoring) systemState(ctx context.Context, step *backup.RestoreStep) (
 		return err
 	}
 	defer func() { err = errors.Join(err, w.close()) }()
-	m, err := w.mend(x.r.Overwrite)
+	m, err := w.mend(x.r.Overwrite, false)
 	if err != nil {
 		return err
 	}

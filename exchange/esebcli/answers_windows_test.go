@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 	"unsafe"
 
 	"github.com/stretchr/testify/assert"
@@ -15,6 +16,8 @@ import (
 
 	"github.com/quiesce-go/quiesce/backup"
 	"github.com/quiesce-go/quiesce/exchange/esebcli"
+	"github.com/quiesce-go/quiesce/internal/sim/exchangesim/esebcli2"
+	"github.com/quiesce-go/quiesce/internal/winetest"
 )
 
 func TestLibraryAnswers(t *testing.T) {
@@ -124,6 +127,19 @@ func TestLibraryRefusesToRestore(t *testing.T) {
 	require.NoError(t, r.Close(ctx, true))
 	_, err = r.Environment(ctx)
 	require.ErrorIs(t, err, os.ErrClosed)
+}
+
+func TestLibraryRefusesLogsOfCircularLogging(t *testing.T) {
+	api, ctx := loaded(t), t.Context()
+	sim, err := esebcli2.New(winetest.TempDir(t), "EXCH1", time.Now, esebcli2.Group{ID: 1, Name: "g", Circular: true, Databases: []esebcli2.Database{{Name: "d", Mounted: true}}})
+	require.NoError(t, err)
+	t.Setenv("QSIM_EXCHANGE", sim.Description())
+	_, _, err = backUp(ctx, api, "g", esebcli.Full, func() {})
+	require.NoError(t, err)
+	_, _, err = backUp(ctx, api, "g", esebcli.LogsOnly, func() {})
+	require.ErrorIs(t, err, esebcli.FromJET(-526))
+	require.ErrorIs(t, err, esebcli.HrErrorFromESECall)
+	assert.ErrorContains(t, err, "circular logging")
 }
 
 // TestLibraryWithoutRights runs itself as a process from which the privileges were taken for good.

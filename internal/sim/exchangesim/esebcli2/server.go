@@ -19,6 +19,8 @@ type Group struct {
 	ID        int64
 	Name      string
 	Databases []Database
+	// Circular: logs are written with the flag of circular logging. None is deleted for it.
+	Circular bool
 
 	LogDir, SystemDir string // made by New
 	series            esefile.Signature
@@ -80,6 +82,9 @@ func (s *Server) create(g *Group, n int) error {
 	stamp := s.stamp()
 	g.series = esefile.NewSignature(uint32(1000+n), stamp, s.Name)
 	h := esefile.LogHeader{Generation: 1, Bytes: logBytes, PageBytes: pageBytes, Created: stamp, Signature: g.series, SystemPath: g.SystemDir, LogPath: g.LogDir}
+	if g.Circular {
+		h.Flags = esefile.FlagCircular
+	}
 	for i := range g.Databases {
 		d := &g.Databases[i]
 		d.id, d.pages, d.late = byte(i+1), map[string]uint32{}, map[uint32]esefile.Page{}
@@ -93,7 +98,7 @@ func (s *Server) create(g *Group, n int) error {
 		}
 		if d.Stream {
 			d.StreamFile = strings.TrimSuffix(d.File, ".edb") + ".stm"
-			if err := os.WriteFile(d.StreamFile, append(head.Stream().Encode(), strings.Repeat("stream ", 3000)...), 0o600); err != nil {
+			if err := os.WriteFile(d.StreamFile, append(head.Stream().Encode(), strings.Repeat("streamed", 3*pageBytes/8)...), 0o600); err != nil {
 				return err
 			}
 		}
@@ -136,6 +141,25 @@ func (s *Server) Describe() error {
 		}
 	}
 	return os.WriteFile(s.Description(), []byte(b.String()), 0o600)
+}
+
+// Refresh takes over which databases the library has mounted.
+func (s *Server) Refresh() error {
+	b, err := os.ReadFile(s.Description())
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(b)) {
+		f := strings.Split(line, "\t")
+		for i := range s.Groups {
+			for j := range s.Groups[i].Databases {
+				if d := &s.Groups[i].Databases[j]; f[0] == "database" && f[1] == d.Name {
+					d.Mounted = f[3] == "1"
+				}
+			}
+		}
+	}
+	return nil
 }
 
 // Put sets a key of a database: in the log at once, in the file with the next Flush.

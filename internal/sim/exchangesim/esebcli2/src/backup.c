@@ -159,6 +159,11 @@ API HrESEBackupSetup(void *h, int64_t id, ULONG type)
 		CloseHandle(lock);
 		return engine(-501);
 	}
+	if (type == LOGS_ONLY && (log[639] & 0x02)) { /* circular logging */
+		free(log);
+		CloseHandle(lock);
+		return engine(-526);
+	}
 	size_t end = log_end(log, n);
 	s->low = checkpoint_of(g);
 	s->high = u32(log + 4);

@@ -76,11 +76,17 @@ int page_good(const unsigned char *b, size_t n, uint32_t number)
 	return i == n || u64(b) == page_sum(b, n, number);
 }
 
-/* 4.1, to the second and in the zone of the server */
+/* 4.1, to the second and in the zone of the server: QSIM_NOW has seconds since 1970 in the place of a clock */
 void stamp_now(unsigned char *b)
 {
 	SYSTEMTIME t;
+	WCHAR text[32];
 	GetLocalTime(&t);
+	if (GetEnvironmentVariableW(L"QSIM_NOW", text, 32) != 0) {
+		uint64_t ticks = ((uint64_t)_wcstoi64(text, NULL, 10) + 11644473600u) * 10000000u;
+		FILETIME f = {(DWORD)ticks, (DWORD)(ticks >> 32)};
+		FileTimeToSystemTime(&f, &t);
+	}
 	unsigned char s[8] = {(unsigned char)t.wSecond, (unsigned char)t.wMinute, (unsigned char)t.wHour, (unsigned char)t.wDay, (unsigned char)t.wMonth, (unsigned char)(t.wYear - 1900), 0, 0};
 	memcpy(b, s, 8);
 }

@@ -413,13 +413,13 @@ static HRESULT replay(const restore *r, image *m, const WCHAR *logdir, const gro
 	return hr;
 }
 
-/* put writes a recovered database: in clean shutdown, without trailer. */
+/* put writes a recovered database: in clean shutdown, without trailer and without a mark of a backup. */
 static int put(const WCHAR *path, image *m, const chain *c)
 {
 	put32(m->b + 52, 3);
 	put64(m->b + 16, m->dbtime);
 	memcpy(m->b + 56, c->mark, 16);
-	memset(m->b + 184, 0, 24);
+	memset(m->b + 136, 0, 72);
 	memset(m->b + 296, 0, 8);
 	put32(m->b + 416, 0);
 	seal_xor(m->b, m->page);
