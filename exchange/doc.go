@@ -62,7 +62,7 @@
 //	dismount=true      dismount databases that are mounted, and let their files be replaced
 //	mount=true         mount the databases afterwards
 //	recover=engine     eseutil, or the streaming API, recovers; the default
-//	recover=mount      way vss: the store recovers, when it mounts; dirty files and logs are put in place, and what was there is kept until they are mounted
+//	recover=mount      way vss, with mount=true: the store recovers, when it mounts; then it is dismounted and mounted again without the logs of the backup, so that a new series begins
 //	recover=none       people recover: the command is told
 //	forward=true       to the latest only: the newer logs that the server still has are played too
 //	files=DIR          for scripts: where the fetched files are

@@ -21,7 +21,7 @@ func TestRestoreOptions(t *testing.T) {
 	assert.Equal(t, byEngine, o.recover)
 	for _, bad := range []map[string]string{
 		{"to": "relative"}, {"to": ""}, {"to": "/a\nb"}, {"mount": "yes"}, {"recover": "magic"}, {"unknown": "1"},
-		{"to": "/a", "mount": "true"}, {"to": "/a", "dismount": "true"}, {"to": "/a", "forward": "true"}, {"to": "/a", "recover": "mount"}, {"mount": "true", "recover": "none"},
+		{"to": "/a", "mount": "true"}, {"to": "/a", "dismount": "true"}, {"to": "/a", "forward": "true"}, {"to": "/a", "recover": "mount"}, {"mount": "true", "recover": "none"}, {"recover": "mount"},
 	} {
 		_, err := parseRestoreOptions(bad)
 		require.ErrorIs(t, err, backup.ErrOption, "%v", bad)

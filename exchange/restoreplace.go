@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -309,24 +310,21 @@ func oldLogs(g Group) ([]string, error) {
 	return out, nil
 }
 
-// stored reports whether the plan has the log that lies in a file: its generation, of the same creation.
-func (p *place) stored(ctx context.Context, file string) bool {
+// stored reports whether a file of a series may go: it is no log of the chain, or the plan has a log with its content.
+func (p *place) stored(file string) bool {
+	if _, ok := ese.ParseLogName(filepath.Base(file)); !ok {
+		return true // the checkpoint, or a log that is being made
+	}
 	f, err := os.Open(file)
 	if err != nil {
 		return false
 	}
 	defer f.Close()
-	l, err := ese.ReadLogHeader(ctx, f)
-	if err != nil {
-		return false
-	}
-	for _, have := range slices.Concat(p.logs.logs, p.logs.left) {
-		if have.generation == l.Generation && have.created == l.Created && !have.partial && have.local == "" {
-			return true
-		}
-	}
-	// Older ones are in the full, or were before it.
-	return l.Generation < p.logs.first()
+	sum := newSum()
+	n, err := io.Copy(sum, f)
+	return err == nil && slices.ContainsFunc(slices.Concat(p.logs.logs, p.logs.left), func(l logFile) bool {
+		return l.local == "" && l.entry.Size == n && l.entry.Meta[metaSum] == sumText(sum)
+	})
 }
 
 // guid reads the GUID of a database; an empty one is all zero.
