@@ -123,49 +123,7 @@ func (a *conformant) Committed(_ context.Context, fingerprint string) (bool, err
 }
 
 // Lose dismounts the databases and deletes their files and logs.
-func (a *conformant) Lose(ctx context.Context) error {
-	for _, d := range a.own() {
-		if err := a.sim.Dismount(d); err != nil {
-			return err
-		}
-	}
-	c := a.sim.Client()
-	defer c.Kill()
-	return a.each(ctx, func(g exchange.Group) error {
-		for _, d := range g.Databases {
-			if err := c.Tools().Management.AllowRestore(ctx, d); err != nil {
-				return err
-			}
-			for _, f := range []string{d.File, d.StreamFile} {
-				if err := os.Remove(f); f != "" && err != nil {
-					return err
-				}
-			}
-		}
-		return dropLogs(g)
-	})
-}
-
-// each calls f with each group that is backed up.
-func (a *conformant) each(ctx context.Context, f func(exchange.Group) error) error {
-	c := a.sim.Client()
-	defer c.Kill()
-	l, err := c.Tools().Management.Layout(ctx)
-	for _, g := range l.Groups {
-		if err == nil && slices.ContainsFunc(a.own(), func(d string) bool { return strings.HasPrefix(d, g.Name+"/") }) {
-			err = f(g)
-		}
-	}
-	return err
-}
-
-func dropLogs(g exchange.Group) error {
-	files, err := filepath.Glob(filepath.Join(g.LogDir, g.LogBase+"*"))
-	for _, f := range files {
-		err = errors.Join(err, os.Remove(f))
-	}
-	return err
-}
+func (a *conformant) Lose(context.Context) error { return a.lost(a.own()) }
 
 func (a *conformant) Quiesced(context.Context) error {
 	open := a.sim.Open()
@@ -219,22 +177,7 @@ func (a *conformant) FailItem(context.Context) (string, func(context.Context) er
 }
 
 // ResetLog has the logs begin anew, as after a repair.
-func (a *conformant) ResetLog(ctx context.Context) error {
-	for _, d := range a.own() {
-		if err := a.sim.Dismount(d); err != nil {
-			return err
-		}
-	}
-	if err := a.each(ctx, dropLogs); err != nil {
-		return err
-	}
-	for _, d := range a.own() {
-		if err := a.sim.Mount(d); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+func (a *conformant) ResetLog(context.Context) error { return a.resetLogs(a.own()) }
 
 // OpenForeign has another program back up a group that is none of ours.
 func (a *conformant) OpenForeign(ctx context.Context) (alive, end func(context.Context) error, err error) {

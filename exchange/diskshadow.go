@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -60,6 +61,28 @@ func NewDiskshadow(o DiskshadowOptions) *Diskshadow {
 	}
 	return &Diskshadow{opt: o, volumes: systemVolumes{}, poll: shadowPoll}
 }
+
+// Check tells whether Create could work as far as that can be told without making a snapshot: the program is there, and this process may use it.
+func (d *Diskshadow) Check(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	_, err := d.server()
+	if err == nil {
+		if _, err = exec.LookPath(d.opt.Program); err != nil {
+			err = &backup.Error{Op: "find", Artifact: d.opt.Program, Err: err, Advice: adviceDiskshadow}
+		}
+	}
+	if err == nil && !elevated() {
+		err = &backup.Error{Op: "use", Artifact: d.opt.Program, Err: errors.New("this process is not elevated"), Advice: "run it as a service or as an administrator: diskshadow needs the rights of a local administrator"}
+	}
+	if err != nil {
+		return d.fail("make snapshots of", err)
+	}
+	return nil
+}
+
+const adviceDiskshadow = "diskshadow.exe comes with Windows Server 2008 and later; set the program's path if it is elsewhere"
 
 // Create implements Shadows.
 func (d *Diskshadow) Create(ctx context.Context, r ShadowRequest) (Shadow, error) {
@@ -118,7 +141,7 @@ func (d *Diskshadow) fail(op string, err error) error {
 	if name == "" {
 		name = "this server"
 	}
-	return &backup.Error{Op: op, App: "exchange", Instance: name, Err: err}
+	return &backup.Error{Op: op, App: application, Instance: name, Err: err}
 }
 
 var plainName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
@@ -204,7 +227,7 @@ func (s *diskShadow) begin(ctx context.Context, script string) error {
 	s.kill = kill
 	var err error
 	if s.process, err = s.d.program(s.note, scriptFile).start(life); err != nil {
-		return &backup.Error{Op: "start", Artifact: s.d.opt.Program, Err: err, Advice: "diskshadow.exe comes with Windows Server 2008 and later; set the program's path if it is elsewhere"}
+		return &backup.Error{Op: "start", Artifact: s.d.opt.Program, Err: err, Advice: adviceDiskshadow}
 	}
 	look := time.NewTicker(s.d.poll)
 	defer look.Stop()
@@ -243,8 +266,8 @@ func (s *diskShadow) prepare(script string) error {
 // whole makes sure that what is exposed is there.
 func (s *diskShadow) whole() error {
 	for _, v := range s.note.Volumes {
-		if there, err := occupied(v.Exposed); err != nil || !there {
-			return errors.Join(fmt.Errorf("the shadow copy of %s is not at %s, where diskshadow exposed it", v.Volume, v.Exposed), err)
+		if !occupied(v.Exposed) {
+			return fmt.Errorf("the shadow copy of %s is not at %s, where diskshadow exposed it", v.Volume, v.Exposed)
 		}
 	}
 	return nil

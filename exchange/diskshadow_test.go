@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/quiesce-go/quiesce/backup"
+	"github.com/quiesce-go/quiesce/internal/winetest"
 )
 
 // Databases of the tests: two on D:, one of them with its logs on a volume mounted in a folder, and one that is a passive copy here.
@@ -127,7 +128,7 @@ func (r *shadowRig) create() Shadow {
 
 func TestDiskshadowCompletes(t *testing.T) {
 	t.Parallel()
-	r := newShadowRig(t, t.TempDir())
+	r := newShadowRig(t, winetest.TempDir(t))
 	before := time.Now()
 	s := r.create()
 	assert.WithinRange(t, s.Time(), before.Add(-2*time.Second), time.Now().Add(2*time.Second)) // file systems round
@@ -160,7 +161,7 @@ func TestDiskshadowCompletes(t *testing.T) {
 
 func TestDiskshadowAborts(t *testing.T) {
 	t.Parallel()
-	r := newShadowRig(t, t.TempDir())
+	r := newShadowRig(t, winetest.TempDir(t))
 	s := r.create()
 	require.NoError(t, s.Abort(t.Context()))
 	require.NoError(t, s.Abort(t.Context()), "idempotent")
@@ -172,7 +173,7 @@ func TestDiskshadowAborts(t *testing.T) {
 
 func TestDiskshadowCopyNeverTruncates(t *testing.T) {
 	t.Parallel()
-	r := newShadowRig(t, t.TempDir())
+	r := newShadowRig(t, winetest.TempDir(t))
 	r.request.Copy, r.request.Major = true, 8 // then nothing needs to be left out
 	s := r.create()
 	require.NoError(t, s.Complete(t.Context()))
@@ -224,7 +225,7 @@ func TestDiskshadowFailsAtEachCommand(t *testing.T) {
 		"expose %quiesce_1%", "expose %quiesce_2%", "exec"} {
 		t.Run(fmt.Sprint(i), func(t *testing.T) { // a command has characters that no folder may have
 			t.Parallel()
-			r := newShadowRig(t, t.TempDir())
+			r := newShadowRig(t, winetest.TempDir(t))
 			r.change(func(w *vssWorld) {
 				w.Fail = map[string]string{command: "The requester failed: 0x8004231F at its place."}
 			})
@@ -242,7 +243,7 @@ func TestDiskshadowFailsAtEachCommand(t *testing.T) {
 
 func TestDiskshadowWriterMissing(t *testing.T) {
 	t.Parallel()
-	r := newShadowRig(t, t.TempDir())
+	r := newShadowRig(t, winetest.TempDir(t))
 	r.change(func(w *vssWorld) { w.Writers = nil })
 	_, err := r.d.Create(t.Context(), r.request)
 	require.ErrorContains(t, err, storeWriterID)
@@ -252,7 +253,7 @@ func TestDiskshadowWriterMissing(t *testing.T) {
 // Exchange was not told, so Complete must not say that it was.
 func TestDiskshadowEndBackupFails(t *testing.T) {
 	t.Parallel()
-	r := newShadowRig(t, t.TempDir())
+	r := newShadowRig(t, winetest.TempDir(t))
 	s := r.create()
 	r.change(func(w *vssWorld) { w.Fail = map[string]string{"end backup": "writer error 0x800423f4"} })
 	for range 2 {
@@ -268,7 +269,7 @@ func TestDiskshadowEndBackupFails(t *testing.T) {
 // The backup is complete at the server then, but a snapshot is left: that is an error, and the next call ends it.
 func TestDiskshadowDeleteFails(t *testing.T) {
 	t.Parallel()
-	r := newShadowRig(t, t.TempDir())
+	r := newShadowRig(t, winetest.TempDir(t))
 	s := r.create()
 	r.change(func(w *vssWorld) { w.Fail = map[string]string{"delete shadows exposed": "not now"} })
 	require.ErrorContains(t, s.Complete(t.Context()), "not now")
@@ -280,10 +281,26 @@ func TestDiskshadowDeleteFails(t *testing.T) {
 	r.clean()
 }
 
+// Somebody deleted the shadow copies of a dead run: what is gone is no error, but a folder that is not empty is none of ours to empty.
+func TestDiskshadowDeletedByOthers(t *testing.T) {
+	t.Parallel()
+	r := newShadowRig(t, winetest.TempDir(t))
+	s := r.create()
+	r.change(func(w *vssWorld) { w.Shadows = w.Shadows[:1] })
+	require.ErrorContains(t, s.Abort(t.Context()), "volume1")
+	note := (*r.notes)[0]
+	require.Error(t, r.d.Remove(t.Context(), note))
+	for _, v := range []string{"volume1", "volume2"} {
+		require.NoError(t, emptied(r.path("work/diskshadow/"+v)))
+	}
+	require.NoError(t, r.d.Remove(t.Context(), note))
+	r.clean()
+}
+
 // It was made and never exposed, and could not be deleted at once. The metadata tell its name later.
 func TestDiskshadowRemovesWhatWasNeverExposed(t *testing.T) {
 	t.Parallel()
-	r := newShadowRig(t, t.TempDir())
+	r := newShadowRig(t, winetest.TempDir(t))
 	r.change(func(w *vssWorld) { w.Fail = map[string]string{"expose %quiesce_2%": "taken", "delete": "not now"} })
 	_, err := r.d.Create(t.Context(), r.request)
 	require.ErrorContains(t, err, "taken")
@@ -305,7 +322,7 @@ func TestDiskshadowCancelled(t *testing.T) {
 	for i, at := range []string{"set context", "create", "expose %quiesce_2%"} {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			t.Parallel()
-			r := newShadowRig(t, t.TempDir())
+			r := newShadowRig(t, winetest.TempDir(t))
 			r.change(func(w *vssWorld) { w.Hang = at })
 			ctx, cancel := context.WithCancelCause(t.Context())
 			made := make(chan error)
@@ -322,7 +339,7 @@ func TestDiskshadowCancelled(t *testing.T) {
 			r.clean()
 		})
 	}
-	r := newShadowRig(t, t.TempDir())
+	r := newShadowRig(t, winetest.TempDir(t))
 	ctx, cancel := context.WithCancelCause(t.Context())
 	s, err := r.d.Create(ctx, r.request)
 	require.NoError(t, err)
@@ -336,7 +353,7 @@ func TestDiskshadowCancelled(t *testing.T) {
 
 func TestDiskshadowThatDoesNotEndIsKilled(t *testing.T) {
 	t.Parallel()
-	r := newShadowRig(t, t.TempDir())
+	r := newShadowRig(t, winetest.TempDir(t))
 	r.d.opt.EndGrace = time.Millisecond
 	s := r.create()
 	require.NoError(t, os.Remove(r.path("work/diskshadow/"+gateFile))) // so that the gate cannot fail in time is left to the grace
@@ -347,7 +364,7 @@ func TestDiskshadowThatDoesNotEndIsKilled(t *testing.T) {
 
 func TestDiskshadowRefuses(t *testing.T) {
 	t.Parallel()
-	r := newShadowRig(t, t.TempDir())
+	r := newShadowRig(t, winetest.TempDir(t))
 	for name, change := range map[string]func(*ShadowRequest, *Diskshadow){
 		"snapshot of nothing":     func(q *ShadowRequest, _ *Diskshadow) { q.Files = nil },
 		"before Exchange 2010":    func(q *ShadowRequest, _ *Diskshadow) { q.Major = 8 },
@@ -360,7 +377,7 @@ func TestDiskshadowRefuses(t *testing.T) {
 		"Windows Server 2008 and": func(_ *ShadowRequest, d *Diskshadow) { d.opt.Program = r.path("none.exe") },
 	} {
 		t.Run(name, func(t *testing.T) {
-			q, d := newShadowRig(t, t.TempDir()).request, *r.d
+			q, d := newShadowRig(t, winetest.TempDir(t)).request, *r.d
 			q.Files, q.WorkDir = r.request.Files, r.request.WorkDir
 			change(&q, &d)
 			_, err := d.Create(t.Context(), q)
@@ -371,9 +388,20 @@ func TestDiskshadowRefuses(t *testing.T) {
 	}
 }
 
+func TestDiskshadowCheck(t *testing.T) {
+	t.Parallel()
+	r := newShadowRig(t, winetest.TempDir(t))
+	require.NoError(t, r.d.Check(t.Context()))
+	r.d.opt.Program = r.path("none.exe")
+	err := r.d.Check(t.Context())
+	require.ErrorContains(t, err, "none.exe")
+	assert.Contains(t, backup.Hint(err), "Windows Server 2008")
+	assert.Empty(t, r.now().Said)
+}
+
 func TestDiskshadowRemoveRefusesNotesOfOthers(t *testing.T) {
 	t.Parallel()
-	r := newShadowRig(t, t.TempDir())
+	r := newShadowRig(t, winetest.TempDir(t))
 	for _, note := range []string{``, `{}`, `{"version":1,"dir":"work"}`, `{"version":1,"dir":"/x","else":1}`, `{"version":1,"dir":"/x"}{}`, `{"version":2,"dir":"/x"}`,
 		`{"version":1,"dir":"/x","volumes":[{"exposed":"/y","alias":"a"}]}`, `{"version":1,"dir":"/x","volumes":[{"exposed":"/x/y","alias":"a%"}]}`} {
 		require.Error(t, r.d.Remove(t.Context(), []byte(note)), note)
@@ -397,7 +425,7 @@ func shadowHolder(dir string) int {
 // A process that is killed leaves diskshadow at its gate. It must not end the backup, and the next run must find the snapshot.
 func TestDiskshadowOutlivesNobody(t *testing.T) {
 	t.Parallel()
-	r := newShadowRig(t, t.TempDir())
+	r := newShadowRig(t, winetest.TempDir(t))
 	cmd := exec.Command(os.Args[0], r.dir)
 	cmd.Env = append(os.Environ(), standIn+"=holder")
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
@@ -422,7 +450,7 @@ func TestDiskshadowOutlivesNobody(t *testing.T) {
 // The gate gives up by itself, before anybody comes to clean.
 func TestGateSeesThatItsRunIsDead(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
+	dir := winetest.TempDir(t)
 	g, err := openGate(dir)
 	require.NoError(t, err)
 	code := make(chan int)

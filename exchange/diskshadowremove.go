@@ -81,26 +81,27 @@ func takeAlive(g *gate) (*filelock.Lock, error) {
 //
 // Whether one is exposed is seen in its folder. One that was created and never exposed, for diskshadow ended in between, is found by the metadata, which diskshadow writes when it has made the snapshot and which are removed here last.
 func (d *Diskshadow) remove(ctx context.Context, n *shadowNote) error {
-	exposed, err := n.exposed()
-	if err != nil {
-		return err
-	}
-	if len(exposed) > 0 {
-		if err = d.delete(ctx, n, deletion(exposed)); err != nil {
+	exposed := n.exposed()
+	for _, e := range exposed { // each by a diskshadow of its own, for one that is gone already ends it
+		err := d.delete(ctx, n, deletion(e))
+		var gone *shadowGone
+		if errors.As(err, &gone) {
+			err = removed(e) // its mount point may be left
+		}
+		if err != nil {
 			return err
 		}
-		left, err := n.exposed()
-		if err != nil || len(left) > 0 {
-			return errors.Join(fmt.Errorf("diskshadow deleted what is exposed at %s, and %s still holds something", strings.Join(exposed, ", "), strings.Join(left, ", ")), err)
-		}
 	}
-	if err = d.removeHidden(ctx, n, exposed); err != nil {
+	if left := n.exposed(); len(left) > 0 {
+		return fmt.Errorf("diskshadow deleted the shadow copies, and %s still holds something", strings.Join(left, ", "))
+	}
+	if err := d.removeHidden(ctx, n, exposed); err != nil {
 		return err
 	}
 	return removed(n.metadata())
 }
 
-// removeHidden deletes what was never exposed: nothing if the gate was reached, before which all was. Each has a diskshadow of its own, for one that is gone already ends it.
+// removeHidden deletes what was never exposed: nothing if the gate was reached, before which all was.
 func (d *Diskshadow) removeHidden(ctx context.Context, n *shadowNote, exposed []string) error {
 	_, merr := os.Stat(n.metadata())
 	_, gerr := os.Stat(n.path(gateReady))
@@ -143,18 +144,13 @@ func (d *Diskshadow) delete(ctx context.Context, n *shadowNote, script string) e
 }
 
 // exposed are the folders in which a shadow copy is seen.
-func (n *shadowNote) exposed() ([]string, error) {
-	var out []string
+func (n *shadowNote) exposed() (out []string) {
 	for _, v := range n.Volumes {
-		is, err := occupied(v.Exposed)
-		if err != nil {
-			return nil, err
-		}
-		if is {
+		if occupied(v.Exposed) {
 			out = append(out, v.Exposed)
 		}
 	}
-	return out, nil
+	return out
 }
 
 // forget removes the files of a snapshot that is gone.
@@ -172,19 +168,13 @@ func (n *shadowNote) forget() error {
 	return removed(n.Dir)
 }
 
-// occupied reports whether a folder holds anything.
-func occupied(dir string) (bool, error) {
+// occupied reports whether a folder holds anything. One that cannot be read does: a mount point may outlive what was mounted.
+func occupied(dir string) bool {
 	f, err := os.Open(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
 	if err != nil {
-		return false, err
+		return !errors.Is(err, fs.ErrNotExist)
 	}
 	defer f.Close()
-	names, err := f.Readdirnames(1)
-	if errors.Is(err, io.EOF) {
-		err = nil
-	}
-	return len(names) > 0, err
+	_, err = f.Readdirnames(1)
+	return !errors.Is(err, io.EOF)
 }

@@ -33,7 +33,7 @@ func (n *shadowNote) script(r ShadowRequest, server string) string {
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\r\n", args...) }
 	line("set verbose on")
 	line("set context persistent") // only such a shadow copy can be exposed
-	line("set metadata %s", quoted(n.metadata()))
+	line("set metadata %s", scriptPath(n.metadata()))
 	for _, id := range otherWriters {
 		line("writer exclude %s", id)
 	}
@@ -53,9 +53,9 @@ func (n *shadowNote) script(r ShadowRequest, server string) string {
 	}
 	line("create")
 	for _, v := range n.Volumes {
-		line("expose %%%s%% %s", v.Alias, quoted(v.Exposed))
+		line("expose %%%s%% %s", v.Alias, scriptPath(v.Exposed))
 	}
-	line("exec %s", quoted(n.path(gateFile)))
+	line("exec %s", scriptPath(n.path(gateFile)))
 	if !r.Copy {
 		line("end backup")
 	}
@@ -101,22 +101,18 @@ func (g Group) activeOn(server string) bool {
 	return true
 }
 
-// deletion is a script that deletes what is exposed.
-func deletion(exposed []string) string {
-	var b strings.Builder
-	for _, e := range exposed {
-		fmt.Fprintf(&b, "delete shadows exposed %s\r\n", quoted(e))
-	}
-	return b.String() + "exit\r\n"
+// deletion is a script that deletes what is exposed in a folder.
+func deletion(exposed string) string {
+	return fmt.Sprintf("delete shadows exposed %s\r\nexit\r\n", scriptPath(exposed))
 }
 
 // deletionByAlias is a script that deletes what was created and never exposed: the metadata know the alias ("add alias" of the Windows commands).
 func deletionByAlias(metadata, alias string) string {
-	return fmt.Sprintf("load metadata %s\r\ndelete shadows id %%%s%%\r\nexit\r\n", quoted(metadata), alias)
+	return fmt.Sprintf("load metadata %s\r\ndelete shadows id %%%s%%\r\nexit\r\n", scriptPath(metadata), alias)
 }
 
-// quoted puts a path with blanks in quotes.
-func quoted(path string) string {
+// scriptPath puts a path with blanks in quotes.
+func scriptPath(path string) string {
 	if strings.Contains(path, " ") {
 		return `"` + path + `"`
 	}

@@ -52,9 +52,16 @@ func loadWorld(path string) (w vssWorld, err error) {
 func (w vssWorld) save(path string) error {
 	b, err := json.Marshal(w)
 	if err == nil {
-		if err = os.WriteFile(path+".new", b, 0o600); err == nil {
-			err = os.Rename(path+".new", path)
+		err = os.WriteFile(path+".new", b, 0o600)
+	}
+	if err != nil {
+		return err
+	}
+	for range 1000 { // Windows replaces no file that somebody reads
+		if err = os.Rename(path+".new", path); err == nil {
+			break
 		}
+		time.Sleep(time.Millisecond)
 	}
 	return err
 }

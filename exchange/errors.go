@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/quiesce-go/quiesce/backup"
 	"github.com/quiesce-go/quiesce/exchange/esebcli"
@@ -34,16 +35,7 @@ func stagingError(err error) error {
 
 // answered reports whether the streaming API answered with one of these.
 func answered(err error, answers ...esebcli.HRESULT) bool {
-	var hr esebcli.HRESULT
-	if !errors.As(err, &hr) {
-		return false
-	}
-	for _, a := range answers {
-		if hr == a {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(answers, func(a esebcli.HRESULT) bool { return errors.Is(err, a) }) // there may be several in the tree
 }
 
 // fail names the operation and object that met err, with advice where it is one an operator can act on.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -270,4 +271,71 @@ func (l *lab) print(databases []string) (string, error) {
 		}
 	}
 	return fmt.Sprintf("%d entries %s", n, hex.EncodeToString(sum.Sum(nil)[:8])), nil
+}
+
+// each calls f with the groups that have one of these databases.
+func (l *lab) each(databases []string, f func(exchange.Tools, exchange.Group) error) error {
+	c := l.sim.Client()
+	defer c.Kill()
+	tools := c.Tools()
+	layout, err := tools.Management.Layout(context.Background())
+	for _, g := range layout.Groups {
+		if err == nil && slices.ContainsFunc(databases, func(d string) bool { return strings.HasPrefix(d, g.Name+"/") }) {
+			err = f(tools, g)
+		}
+	}
+	return err
+}
+
+func dropLogs(g exchange.Group) error {
+	files, err := filepath.Glob(filepath.Join(g.LogDir, g.LogBase+"*"))
+	for _, f := range files {
+		err = errors.Join(err, os.Remove(f))
+	}
+	return err
+}
+
+// lost dismounts databases and deletes their files and logs; they may be replaced.
+func (l *lab) lost(databases []string) error {
+	for _, d := range databases {
+		if err := l.sim.Dismount(d); err != nil {
+			return err
+		}
+	}
+	return l.each(databases, func(tools exchange.Tools, g exchange.Group) error {
+		for _, d := range g.Databases {
+			if err := tools.Management.AllowRestore(context.Background(), d); err != nil {
+				return err
+			}
+			for _, f := range []string{d.File, d.StreamFile} {
+				if err := os.Remove(f); f != "" && err != nil {
+					return err
+				}
+			}
+		}
+		return dropLogs(g)
+	})
+}
+
+func (l *lab) lose() {
+	l.t.Helper()
+	require.NoError(l.t, l.lost(l.databases))
+}
+
+// resetLogs has the logs of databases begin anew.
+func (l *lab) resetLogs(databases []string) error {
+	for _, d := range databases {
+		if err := l.sim.Dismount(d); err != nil {
+			return err
+		}
+	}
+	if err := l.each(databases, func(_ exchange.Tools, g exchange.Group) error { return dropLogs(g) }); err != nil {
+		return err
+	}
+	for _, d := range databases {
+		if err := l.sim.Mount(d); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -23,6 +23,8 @@ type pending struct {
 	shadow        Shadow
 	workDir       string
 	marker        *marker
+	// stuck is why something that the note tells of could not be ended.
+	stuck error
 
 	mu   sync.Mutex
 	over bool
@@ -93,12 +95,22 @@ func (p *pending) abort(ctx context.Context) error {
 	return p.close(errs)
 }
 
+// unmade ends what may be left of a snapshot that could not be made. Its maker leaves nothing behind, unless it was interrupted.
+func (p *pending) unmade(ctx context.Context) {
+	if len(p.marker.text.Shadow) == 0 {
+		return
+	}
+	undo, stop := p.s.undoing(ctx)
+	defer stop()
+	p.stuck = p.s.opt.Tools.Shadows.Remove(undo, p.marker.text.Shadow)
+}
+
 // close removes the note of the run, unless something could not be ended: then the next run does that.
 func (p *pending) close(errs []error) error {
 	if p.workDir != "" {
 		errs = append(errs, removeDir(p.workDir))
 	}
-	err := errors.Join(errs...)
+	err := errors.Join(append(errs, p.stuck)...)
 	if err == nil && p.marker != nil {
 		err = p.marker.drop()
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/quiesce-go/quiesce/internal/filelock"
+	"github.com/quiesce-go/quiesce/internal/winetest"
 )
 
 // standIn is the variable that makes this test binary stand in for a program of Windows.
@@ -32,6 +33,8 @@ func TestMain(m *testing.M) {
 		os.Exit(diskshadowMain(os.Args[1:]))
 	case "holder":
 		os.Exit(shadowHolder(os.Args[1]))
+	case "powershell":
+		os.Exit(powershellMain(os.Args[1:]))
 	}
 	fmt.Println("unknown stand-in", os.Getenv(standIn))
 	os.Exit(99)
@@ -89,7 +92,7 @@ func TestProgramEndsWithItsCodeAndOutput(t *testing.T) {
 
 func TestProgramThatIsNotThere(t *testing.T) {
 	t.Parallel()
-	_, err := program{path: filepath.Join(t.TempDir(), "none.exe")}.run(t.Context())
+	_, err := program{path: filepath.Join(winetest.TempDir(t), "none.exe")}.run(t.Context())
 	require.ErrorContains(t, err, "none.exe")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(fmt.Errorf("enough"))
@@ -100,7 +103,7 @@ func TestProgramThatIsNotThere(t *testing.T) {
 // A child that goes on would keep its lock.
 func TestProgramIsKilledWithItsChildren(t *testing.T) {
 	t.Parallel()
-	lock := filepath.Join(t.TempDir(), "lock")
+	lock := filepath.Join(winetest.TempDir(t), "lock")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	r, err := talker("hang", "parent", lock).start(ctx)
 	require.NoError(t, err)

@@ -125,6 +125,9 @@ func (r *run) snapshot(ctx context.Context, fulls []*task, alone bool) (items []
 		shadow, err = r.s.opt.Tools.Shadows.Create(ctx, q)
 		return err
 	})
+	if err != nil {
+		r.open.unmade(ctx)
+	}
 	switch {
 	case err == nil:
 	case ctx.Err() != nil || alone:

@@ -45,6 +45,9 @@ func (t Tools) ofWindows(o Options) Tools {
 	if t.Shadows == nil {
 		t.Shadows = NewDiskshadow(DiskshadowOptions{Server: o.Server, EndTimeout: o.EndTimeout})
 	}
+	if t.Management == nil {
+		t.Management = NewPowerShell(PowerShellOptions{Server: o.Server})
+	}
 	if t.SystemState == nil {
 		t.SystemState = NewSystemState()
 	}

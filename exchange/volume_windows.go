@@ -36,3 +36,6 @@ func volumeOf(path string) (volume, error) {
 	}
 	return volume{windows.UTF16ToString(root), windows.UTF16ToString(name)}, nil
 }
+
+// elevated reports whether this process has the rights of its account, and not only those that Windows leaves it before the user agrees.
+func elevated() bool { return windows.GetCurrentProcessToken().IsElevated() }

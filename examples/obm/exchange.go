@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/quiesce-go/quiesce/agent/config"
@@ -31,6 +32,8 @@ type exchangeSettings struct {
 // exchangeTools is the section tools of exchange: programs in place of those that this machine has.
 type exchangeTools struct {
 	Diskshadow         config.Path `yaml:"diskshadow,omitempty"`
+	PowerShell         config.Path `yaml:"powershell,omitempty"`
+	PowerShellURI      string      `yaml:"powershell_uri,omitempty"` // of the shell of a server
 	Eseutil            config.Path `yaml:"eseutil,omitempty"`
 	SystemState        string      `yaml:"system_state,omitempty"` // wbadmin, ntbackup or ntdsutil
 	SystemStateProgram config.Path `yaml:"system_state_program,omitempty"`
@@ -84,6 +87,8 @@ func (t *exchangeTools) check() error {
 	switch {
 	case t.SystemState != "" && t.SystemState != "wbadmin" && t.SystemState != "ntbackup" && t.SystemState != "ntdsutil":
 		return bad("system_state", fmt.Sprintf("%q: want wbadmin, ntbackup or ntdsutil", t.SystemState))
+	case t.PowerShellURI != "" && !strings.HasPrefix(t.PowerShellURI, "http://") && !strings.HasPrefix(t.PowerShellURI, "https://"):
+		return bad("powershell_uri", fmt.Sprintf("%q: want the address of the shell of a server, such as http://ex1.example.com/PowerShell/", t.PowerShellURI))
 	case t.SystemStateProgram != "" && t.SystemState == "":
 		return bad("system_state_program", "which tool it is must stand in system_state")
 	case t.SystemStateTarget != "" && t.SystemState != "wbadmin":
@@ -133,8 +138,11 @@ func (s *exchangeSettings) tools() (t exchange.Tools) {
 	case "ntdsutil":
 		t.SystemState = exchange.NewNtdsutil(&exchange.NtdsutilOptions{Program: string(c.SystemStateProgram), Sysvol: c.Sysvol})
 	}
-	if s.Layout != nil {
+	switch {
+	case s.Layout != nil:
 		t.Management = exchange.NewConfigured(s.Layout.layout(s.Server))
+	case c.PowerShell != "" || c.PowerShellURI != "":
+		t.Management = exchange.NewPowerShell(exchange.PowerShellOptions{Program: string(c.PowerShell), Server: s.Server, URI: c.PowerShellURI})
 	}
 	return t
 }

@@ -88,8 +88,10 @@ func out[T any](f *frame, p *T) *frame {
 
 // native is the memory of this process.
 func native() memory {
-	return memory{word: wordSize, at: func(addr uint64, n int) []byte {
-		p := uintptr(addr)
-		return unsafe.Slice((*byte)(*(*unsafe.Pointer)(unsafe.Pointer(&p))), n) // the library's memory, which no collector moves
-	}}
+	return memory{word: wordSize, at: func(addr uint64, n int) []byte { return unsafe.Slice((*byte)(pointer(uintptr(addr))), n) }}
 }
+
+// pointer makes a pointer of an address that the library returned: of its own memory, which no collector moves. It stays a call because the compiler (Go 1.26) fails where such a conversion is inlined into a copy.
+//
+//go:noinline
+func pointer(addr uintptr) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&addr)) }

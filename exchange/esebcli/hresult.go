@@ -102,6 +102,7 @@ var meanings = [...]meaning{
 	{FromJET(-514), "", "the logs are of another version of the engine", "restore with the version of Exchange that was backed up"},
 	{FromJET(-515), "", "the logs are no series", "keep only logs of one backup and its log backups in the restore path"},
 	{FromJET(-523), "", "a backup is not allowed yet", "try again when the storage group has been mounted"},
+	{FromJET(-526), "", "there is no backup of logs alone with circular logging", "turn circular logging off and take a full backup, or take full backups only"},
 	{FromJET(-528), "", "a log is missing", "restore every log backup since the full, none left out"},
 	{FromJET(-530), "", "a log is of another series", "keep only logs of one backup and its log backups in the restore path"},
 	{FromJET(-531), "", "a database is not the one that the logs are about", "restore databases and logs of the same storage group"},

@@ -2,7 +2,6 @@ package esebcli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"syscall"
@@ -186,14 +185,6 @@ var errOver = fmt.Errorf("the session has ended: %w", os.ErrClosed)
 
 func over(fn function, object string) error {
 	return &backup.Error{App: "exchange", Op: fn.String(), Artifact: object, Err: errOver}
-}
-
-// unsupported is the error of a machine where the library cannot run.
-func unsupported(op, why string) error {
-	return &backup.Error{
-		App: "exchange", Op: op, Err: fmt.Errorf("%s: %w", why, errors.ErrUnsupported),
-		Advice: "stream from a Windows machine that has the management tools of Exchange 2000 to 2007, of the bitness of this program, or back up by snapshots",
-	}
 }
 
 var _ API = (*Library)(nil)

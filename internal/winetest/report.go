@@ -18,15 +18,15 @@ var verdictLine = regexp.MustCompile(`^--- (PASS|SKIP|FAIL): (\S+) \(`)
 func verdicts(output string) (list []verdict) {
 	var text strings.Builder
 	for line := range strings.Lines(output) {
-		text.WriteString(line)
 		m := verdictLine.FindStringSubmatch(line)
 		switch {
 		case m != nil:
-			list = append(list, verdict{name: m[2], result: m[1], output: text.String()})
+			list = append(list, verdict{name: m[2], result: m[1], output: text.String() + line})
 			text.Reset()
-		case len(list) > 0 && strings.HasPrefix(line, "    "): // subtests and messages of the one before
+		case text.Len() == 0 && len(list) > 0 && strings.HasPrefix(line, "    "): // subtests and messages of the one before
 			list[len(list)-1].output += line
-			text.Reset()
+		default:
+			text.WriteString(line)
 		}
 	}
 	return list

@@ -11,13 +11,15 @@ import (
 
 func TestVerdicts(t *testing.T) {
 	t.Parallel()
-	out := "=== RUN   TestA\n    a_test.go:1: note\n--- PASS: TestA (0.00s)\n=== RUN   TestB\n=== RUN   TestB/one\n--- FAIL: TestB (0.10s)\n    --- FAIL: TestB/one (0.00s)\n        b_test.go:2: broken\n" +
+	out := "=== RUN   TestA\n    a_test.go:1: note\n--- PASS: TestA (0.00s)\n=== RUN   TestB\n=== RUN   TestB/one\n    b_test.go:9: live\n--- FAIL: TestB (0.10s)\n    --- FAIL: TestB/one (0.00s)\n        b_test.go:2: broken\n" +
 		"=== RUN   TestC\n--- SKIP: TestC (0.00s)\n    c_test.go:3: no reason\nFAIL\n"
 	list := verdicts(out)
 	require.Len(t, list, 3)
 	assert.Equal(t, verdict{"TestA", "PASS", "=== RUN   TestA\n    a_test.go:1: note\n--- PASS: TestA (0.00s)\n"}, list[0])
 	assert.Equal(t, "FAIL", list[1].result)
+	assert.Contains(t, list[1].output, "live")
 	assert.Contains(t, list[1].output, "broken")
+	assert.NotContains(t, list[1].output, "note")
 	assert.Equal(t, "SKIP", list[2].result)
 	assert.Contains(t, list[2].output, "no reason")
 	assert.Empty(t, verdicts("panic: no\n"))

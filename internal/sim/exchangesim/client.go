@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/quiesce-go/quiesce/exchange"
 	"github.com/quiesce-go/quiesce/exchange/esebcli"
@@ -136,6 +137,20 @@ func (c *Client) remote(ctx context.Context, name string, args []string, f func(
 			return fmt.Errorf("the server is gone: %w", esebcli.HrServerUnavailable)
 		}
 		return f()
+	})
+}
+
+// library is remote for functions of the library. Like the genuine one it answers hrErrorFromESECall, with the cause behind it, where the engine failed in a way of which the library knows no more.
+func (c *Client) library(ctx context.Context, name string, args []string, f func() error) error {
+	return c.remote(ctx, name, args, func() error {
+		err := f()
+		var hr esebcli.HRESULT
+		if !errors.As(err, &hr) || hr.JET() == 0 || slices.Contains([]esebcli.HRESULT{
+			esebcli.HrBackupInProgress, esebcli.HrNoBackup, esebcli.HrInvalidSequence, esebcli.HrMissingFullBackup, esebcli.HrLogBadSignature, esebcli.HrLogNotContiguous,
+		}, hr) {
+			return err
+		}
+		return fmt.Errorf("%w: %w", esebcli.HrErrorFromESECall, err)
 	})
 }
 

@@ -20,7 +20,7 @@
 //     checked, and a damaged one is -1018.
 //   - Logs alone need a full of every mounted database by this API (hrMissingFullBackup, ErrLGCheckIncrementalBackup in [ESE]) and logs from there on; with circular logging -526.
 //   - TruncateLogs deletes what no mounted database needs, after a full only below the logs of the backup, and nothing that a database needs that was not backed up in it. EndInstance(true) writes the backup into the headers; End without it, and
-//     the death of the program, is EndInstance(false).
+//     the death of the program, is EndInstance(false). Where the engine fails in a way that the library has no name for, the answer is hrErrorFromESECall, with the number of the engine behind it.
 //
 // Restore by it [SDK03, BAC, eseutil.cxx in ESE]: a database must be dismounted and allowed to be overwritten (hrCBDatabaseInUse), every file opened first (the answer is to write it oneself, unless [Server.RestoreByLibrary]), the environment
 // saved before Complete. Hard recovery checks every page, the trailer, series and row of the logs (hrLogfileHasBadSignature, hrLogfileNotContiguous, -557), replays them, with a target the newer logs of that group too, and leaves the

@@ -42,7 +42,7 @@ type restore struct {
 // RestoreOpen begins a restore.
 func (a *streaming) RestoreOpen(ctx context.Context, server, annotation, source, logPath string) (esebcli.Restore, error) {
 	r := &restore{c: a.c, dir: logPath, env: environment{Source: source}}
-	err := a.c.remote(ctx, "API.RestoreOpen", []string{server, annotation, source, logPath}, func() error {
+	err := a.c.library(ctx, "API.RestoreOpen", []string{server, annotation, source, logPath}, func() error {
 		s := a.c.s
 		if err := s.unavailable(server, annotation); err != nil {
 			return err
@@ -57,7 +57,7 @@ func (a *streaming) RestoreOpen(ctx context.Context, server, annotation, source,
 		return os.MkdirAll(r.dir, 0o700)
 	})
 	if err != nil {
-		return nil, err
+		return nil, r.lost(err)
 	}
 	return r, nil
 }
@@ -65,7 +65,7 @@ func (a *streaming) RestoreOpen(ctx context.Context, server, annotation, source,
 // RestoreReopen continues one whose environment was saved.
 func (a *streaming) RestoreReopen(ctx context.Context, server, annotation, logPath string) (esebcli.Restore, error) {
 	r := &restore{c: a.c, dir: logPath, saved: true}
-	err := a.c.remote(ctx, "API.RestoreReopen", []string{server, annotation, logPath}, func() error {
+	err := a.c.library(ctx, "API.RestoreReopen", []string{server, annotation, logPath}, func() error {
 		if err := a.c.s.unavailable(server, annotation); err != nil {
 			return err
 		}
@@ -80,13 +80,22 @@ func (a *streaming) RestoreReopen(ctx context.Context, server, annotation, logPa
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return nil, r.lost(err)
 	}
 	return r, nil
 }
 
+// lost ends a restore of which the caller was never told.
+func (r *restore) lost(err error) error {
+	return errors.Join(err, r.c.s.locked(func() error {
+		r.over = true
+		delete(r.c.restores, r)
+		return nil
+	}))
+}
+
 func (r *restore) do(ctx context.Context, name string, args []string, f func() error) error {
-	return r.c.remote(ctx, "Restore."+name, args, func() error {
+	return r.c.library(ctx, "Restore."+name, args, func() error {
 		if r.over {
 			return fmt.Errorf("the restore was closed: %w", esebcli.HrInvalidArgument)
 		}

@@ -34,7 +34,7 @@ func (s *Server) unavailable(server, annotation string) error {
 func (a *streaming) Prepare(ctx context.Context, server, annotation string) (esebcli.Session, []esebcli.Instance, error) {
 	x := &session{c: a.c, files: map[*file]bool{}, taken: map[*database]int{}}
 	var instances []esebcli.Instance
-	err := a.c.remote(ctx, "API.Prepare", []string{server, annotation}, func() error {
+	err := a.c.library(ctx, "API.Prepare", []string{server, annotation}, func() error {
 		s := a.c.s
 		if err := s.unavailable(server, annotation); err != nil {
 			return err
@@ -54,7 +54,7 @@ func (a *streaming) Prepare(ctx context.Context, server, annotation string) (ese
 		return nil
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, errors.Join(err, a.c.s.locked(func() error { x.rundown(); return nil })) // an answer that was lost leaves no session
 	}
 	return x, instances, nil
 }
@@ -76,7 +76,7 @@ type session struct {
 
 // do is a call of the session.
 func (x *session) do(ctx context.Context, name string, args []string, f func() error) error {
-	return x.c.remote(ctx, "Session."+name, args, func() error {
+	return x.c.library(ctx, "Session."+name, args, func() error {
 		if x.over != nil {
 			return x.over
 		}

@@ -2,12 +2,15 @@ package exchangesim_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/quiesce-go/quiesce/exchange"
 	"github.com/quiesce-go/quiesce/exchange/ese"
 	"github.com/quiesce-go/quiesce/exchange/esebcli"
 	"github.com/quiesce-go/quiesce/internal/sim/exchangesim"
@@ -208,6 +211,7 @@ func TestDamageWhileStreaming(t *testing.T) {
 	require.NoError(t, x.Setup(ctx, i.ID, esebcli.Full))
 	_, err := fetch(ctx, x, i.Databases[0].Streams[0])
 	answered(t, err, esebcli.FromJET(-1018))
+	answered(t, err, esebcli.HrErrorFromESECall)
 	require.NoError(t, x.EndInstance(ctx, false))
 
 	w.DamageReads(i.Databases[1].Streams[0], 3*4096+100)
@@ -273,4 +277,41 @@ func TestDeathOfTheProgram(t *testing.T) {
 	answered(t, err, esebcli.HrServerUnavailable)
 	require.Error(t, x.End(ctx))
 	assert.Zero(t, w.Open().InBackup)
+}
+
+// An answer that is lost leaves nothing open of which the caller was never told.
+func TestLostAnswers(t *testing.T) {
+	t.Parallel()
+	w, ctx := serve(t, 2007), t.Context()
+	lost := errors.New("the answer was lost")
+	w.SetFault(func(c exchangesim.Call) error {
+		if c.After {
+			return lost
+		}
+		return nil
+	})
+	a := w.Tools().Streaming
+	_, _, err := a.Prepare(ctx, "", esebcli.InformationStore)
+	require.ErrorIs(t, err, lost)
+	_, err = a.RestoreOpen(ctx, "", esebcli.InformationStore, "First", "")
+	require.ErrorIs(t, err, lost)
+	w.SetFault(func(c exchangesim.Call) error {
+		if c.After && c.Name == "Shadows.Snapshot" {
+			return lost
+		}
+		return nil
+	})
+	_, err = w.Tools().Shadows.Create(ctx, w.request(w.layout().Groups...))
+	require.ErrorIs(t, err, lost)
+	assert.Equal(t, exchangesim.Open{}, w.Open())
+
+	// A call that has not been made is not made.
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	_, _, err = a.Prepare(ended, "", esebcli.InformationStore)
+	require.ErrorIs(t, err, context.Canceled)
+	w.SetFault(func(exchangesim.Call) error { return lost })
+	require.ErrorIs(t, w.Tools().Management.Dismount(ctx, exchange.Database{}), lost)
+	w.SetFault(nil)
+	assert.Equal(t, exchangesim.Open{}, w.Open())
 }

@@ -57,6 +57,9 @@ func (a *shadows) Create(ctx context.Context, r exchange.ShadowRequest) (exchang
 		return nil, err
 	}
 	if err := a.c.remote(ctx, "Shadows.Snapshot", nil, h.snapshot); err != nil {
+		if !errors.Is(err, ErrDead) {
+			err = errors.Join(err, a.c.s.locked(h.end))
+		}
 		return nil, err
 	}
 	if err := h.tell(r.Note); err != nil {
@@ -274,9 +277,9 @@ func (h *shadow) Abort(ctx context.Context) error {
 	})
 }
 
-// end removes the snapshot.
+// end removes the snapshot, if it was made.
 func (h *shadow) end() error {
-	if h.over {
+	if h.over || h.c.s.shadows[h.id] != h {
 		return nil
 	}
 	if err := os.RemoveAll(h.dir); err != nil {
