@@ -376,21 +376,76 @@ func TestCancelled(t *testing.T) {
 	})
 }
 
-// A stage that is too small ends the run, and nothing stays open or is truncated.
-func TestStageFull(t *testing.T) {
+// A target that fails in the middle ends the run, and nothing stays open or is truncated.
+func TestTargetFails(t *testing.T) {
 	t.Parallel()
 	each(t, func(t *testing.T, l *lab) {
-		l.fill(3)
-		sink := backuptest.NewFaultySink(backuptest.NewMemSink())
-		sink.Script(backuptest.Fault{Op: backuptest.OpPut, Key: "/runs/", Times: -1})
-		j := l.job(func(c *backup.Config) {
-			c.Sink = sink
-			c.Stager = backup.DirStager{Dir: filepath.Join(l.dir, "stage"), Quota: 512 << 10}
-		})
-		_, err := j.Backup(t.Context(), backup.Full)
-		require.Error(t, err)
+		l.opt.SkipSystemState = true
+		l.fill(250)
+		before := l.logs()
+		for _, how := range []jobOption{streamed, func(*backup.Config) {}} {
+			sink := backuptest.NewFaultySink(backuptest.NewMemSink())
+			sink.Script(backuptest.Fault{Op: backuptest.OpPut, Key: "/runs/", Nth: 4, Times: -1})
+			_, err := l.job(how, func(c *backup.Config) { c.Sink = sink }).Backup(t.Context(), backup.Full)
+			require.ErrorContains(t, err, "scripted fault")
+			l.quiet()
+			require.NoError(t, os.RemoveAll(filepath.Join(l.dir, "stage")))
+		}
+		for _, g := range l.groups() {
+			assert.Subset(t, l.logs()[g], before[g])
+		}
+	})
+}
+
+// A stage that is smaller than the backup holds it up and does not fail it; one that cannot take a part ends the run.
+func TestSmallStage(t *testing.T) {
+	t.Parallel()
+	each(t, func(t *testing.T, l *lab) {
+		l.fill(70)
+		before := l.logs()
+		with := func(quota int64) *job {
+			return l.job(func(c *backup.Config) { c.Stager = backup.DirStager{Dir: filepath.Join(l.dir, "stage"), Quota: quota} })
+		}
+		_, err := with(16<<10).Backup(t.Context(), backup.Full)
+		require.ErrorIs(t, err, backup.ErrStageFull)
+		l.quiet()
+		for _, g := range l.groups() {
+			assert.Subset(t, l.logs()[g], before[g])
+		}
+		m, err := with(256<<10).Backup(t.Context(), backup.Full)
+		require.NoError(t, err)
+		assert.Greater(t, m.Bytes, int64(256<<10))
 		l.quiet()
 	})
+}
+
+// Without a snapshot a full run fails, and a log run loses only the fulls that it needs.
+func TestNoSnapshot(t *testing.T) {
+	t.Parallel()
+	l := server{2019, exchange.WayVSS}.lab(t)
+	l.opt.SkipSystemState = true
+	l.fill(3)
+	l.opt.Exclude = []string{"DB02"}
+	j := l.job()
+	j.take(backup.Full)
+	l.opt.Exclude = nil
+	broken := errors.New("the writer failed")
+	l.sim.SetFault(func(c exchangesim.Call) error {
+		if c.Name == "Shadows.Snapshot" && !c.After {
+			return broken
+		}
+		return nil
+	})
+	l.fill(3)
+	m, err := l.jobTo(j.sink).Backup(t.Context(), backup.Log)
+	require.ErrorIs(t, err, backup.ErrPartial)
+	assert.Equal(t, backup.Log, item(t, m, "DB01").Kind)
+	assert.Contains(t, item(t, m, "DB02").Error, "the writer failed")
+	assert.Contains(t, item(t, m, "DB02").Reason, "no full backup of it is at the target")
+	l.quiet()
+	_, err = l.jobTo(j.sink).Backup(t.Context(), backup.Full)
+	require.ErrorIs(t, err, broken)
+	l.quiet()
 }
 
 // What there is no tool for is said, and nothing breaks.
