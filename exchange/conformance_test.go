@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -57,7 +58,21 @@ func newConformant(t *testing.T, s server) (*conformant, error) {
 	return a, a.Mutate(t.Context(), 10)
 }
 
-func (a *conformant) Source() backup.Source { return a.source() }
+func (a *conformant) Source() backup.Source { return operated{a.source()} }
+
+// operated is an agent whose operator lets a restore dismount the databases that it was allowed to overwrite: Exchange restores no database that is mounted, and the agent dismounts none unasked.
+type operated struct{ *exchange.Source }
+
+func (o operated) Restore(ctx context.Context, r backup.RestoreRequest, set *backup.RestoreSet) error {
+	if r.Overwrite {
+		r.Options = maps.Clone(r.Options)
+		if r.Options == nil {
+			r.Options = map[string]string{}
+		}
+		r.Options["dismount"] = "true"
+	}
+	return o.Source.Restore(ctx, r, set)
+}
 
 // Mutate writes to all databases. A restore to a time goes log by log, and a log backup by way vss holds closed logs only, so the logs are closed at the end.
 func (a *conformant) Mutate(_ context.Context, n int) error {
@@ -145,6 +160,23 @@ func (a *conformant) Now(context.Context) (time.Time, error) {
 		_ = a.sim.Rotate(g) // of a group that is not mounted there is none
 	}
 	return a.clock.pass(time.Second), nil // when the engine writes times to the second, a log is over for certain at the end of it
+}
+
+// Positions are those of logs that have just begun: a restore goes log by log.
+func (a *conformant) Positions(context.Context) (map[string]backup.Position, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.rotate()
+	out := map[string]backup.Position{}
+	for _, d := range a.own() {
+		g, _, _ := strings.Cut(d, "/")
+		n, err := a.sim.Generation(g)
+		if err != nil {
+			return nil, err
+		}
+		out[g] = backup.Position(fmt.Sprintf("%010d", n))
+	}
+	return out, nil
 }
 
 func (a *conformant) Truncations(context.Context) (int, error) {

@@ -57,7 +57,7 @@ func TestDiesAtAnyCall(t *testing.T) {
 		t.Run(fmt.Sprintf("%s-%s", c, c.kind), func(t *testing.T) {
 			t.Parallel()
 			// All moments at first; where reading only repeats itself ever fewer, and all of the last ones again.
-			total := 0
+			var total int
 			for n := 0; ; n += 1 + n/15 {
 				calls, over := dies(t, c.server, c.kind, c.streamed, n)
 				if over {

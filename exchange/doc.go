@@ -41,11 +41,43 @@
 // Without Options.Way, Exchange 2000 and 2003 are streamed and later versions taken by snapshots. A chain is of one way: the server itself keeps apart what it was told of streamed backups and of snapshots. The mark of
 // the way is "way" in the manifest's meta.
 //
+// # Restores
+//
+// A restore refuses first, before it touches anything: a log that is missing or of another history, by its name; a database that is there, without leave to overwrite; one that is mounted, or may not be overwritten, without
+// dismount=true; too little room. Then, for each group:
+//
+//	way vss: copy databases and the chosen logs into folders of their own beside their places, while the databases that are there run on; verify the logs as one chain
+//	    recover them there (eseutil /r); the headers must say clean shutdown
+//	    dismount and allow, when that was told; set aside what is there, put the restored files in place; where all databases of the group are restored, set its logs and its checkpoint file aside too, so that a new series begins
+//	way ese: HrESERestoreOpen, HrESERestoreAddDatabase; set aside what is where the server wants the files; HrESERestoreOpenFile and write each; HrESERestoreSaveEnvironment, HrESERestoreComplete; the headers must say clean shutdown
+//	mount, when that was told; remove what was replaced, but for logs that no backup of the plan has: these stay aside, and are named
+//
+// The last log of a soft recovery is put as the current one, E00.log, as it is after a crash. A restore to a time or generation leaves out the logs that were not over by then, and says which generation it ended with, which logs
+// each database required, and up to when all changes are in. The current log that a full from a snapshot holds is replaced by the closed one of that generation when this was over too.
+//
+// A failure puts back what was there, and mounts again what the restore had dismounted; only where mounting fails the restored files stay, with what was there beside them. What a process that died left is noted in
+// Options.StateDir: the next restore puts back what was there, or keeps it and says where. After a restore to its place the next run takes a full of the group.
+//
+//	to=DIR             into DIR/GROUP, recovered, instead of to the server; where names of files meet, a folder for each database
+//	dismount=true      dismount databases that are mounted, and let their files be replaced
+//	mount=true         mount the databases afterwards
+//	recover=engine     eseutil, or the streaming API, recovers; the default
+//	recover=mount      way vss: the store recovers, when it mounts; dirty files and logs are put in place, and what was there is kept until they are mounted
+//	recover=none       people recover: the command is told
+//	forward=true       to the latest only: the newer logs that the server still has are played too
+//	files=DIR          for scripts: where the fetched files are
+//
+// An item or a database is restored into a recovery database, or into a recovery storage group, when it is restored under the name of that. A place in the log is "generation:0x49" or "log:E0000000049.log": the state before
+// that log. The system state is restored as files into a folder (to) only; the commands that put it back are told, and never run.
+//
+// A rehearsal restores into a folder below the scratch folder, recovers, reads every page, and removes all.
+//
 // # What is guaranteed
 //
 // No log is truncated before it is in a durable manifest. On every way out sessions are ended, as failed unless the manifest is durable, and the snapshot is removed; what a process that died could not end, the next run ends
 // by its note. All pages of a database and all segments of a log since Exchange 2013 had the right checksum when they were copied; a full holds the logs that its databases require; a link continues what is at the target, by signature, generation,
-// creation time and, since Exchange 2013, the checksums of the log before. Restores to a time go log by log: a log is applied when it was certainly over by then.
+// creation time and, since Exchange 2013, the checksums of the log before. Restores to a time go log by log: a log is applied when it was certainly over by then. Until a restore is through, what it replaces is on disk: at its place, or aside
+// and named; logs that no backup has are never deleted.
 //
 // Memory is bounded: 512 KiB for the file that is copied, beside what the pipeline takes, and a few hundred bytes for each log.
 //
@@ -60,6 +92,10 @@
 // Times between the last log backup and a full that follows cannot be restored: what lies between is in the full only as far as that needs it, and is truncated. Take a log backup just before a full where that matters.
 //
 // The moment of a log's end is known to the second up to Exchange 2010, and is that of the next log's creation. What was written to the current log is in no log backup by way vss before that log is closed.
+//
+// Copies by the streaming API are recovered only by a server of their version; elsewhere their files can be had, and are not usable. Databases of one storage group whose files have the same name cannot be told apart by eseutil (/d): each
+// is recovered in a folder of its own, which was tried on the model only. Copies in an availability group must be seeded anew after a restore, which people do. A time of the hour that a zone repeats in autumn may be an hour off
+// where the engine writes local time.
 //
 // Where only some storage groups of Exchange 2003 or 2007 are taken by a snapshot, nothing is truncated: single groups cannot be named to their writer by any documented name.
 //

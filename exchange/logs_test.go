@@ -222,3 +222,29 @@ func TestStampsOfTheServer(t *testing.T) {
 	assert.Contains(t, ends, uint32(5))
 	assert.NotContains(t, ends, uint32(6), "nothing tells when the last was over")
 }
+
+// A link is compared with the step before it, where a set has both.
+func TestContinuesTheStepBefore(t *testing.T) {
+	t.Parallel()
+	it := backup.Item{Name: "SG1", Kind: backup.Log}
+	for name, c := range map[string]struct {
+		first serverLog
+		want  string
+	}{
+		"next":          {logAt(6), ""},
+		"overlaps":      {logAt(4), ""},
+		"a gap":         {logAt(8), "0x6 to 0x7"},
+		"another one":   {logAt(6, func(l *ese.Log) { l.PreviousCreated = made(40) }), "does not continue"},
+		"other content": {logAt(6, func(l *ese.Log) { l.PreviousSum = 40 }), "does not continue"},
+	} {
+		v := &verifying{ends: map[string]checkpoint{"SG1": endsWith(5, false)}}
+		err := v.continues(&group{logs: []ese.NamedLog{c.first.named()}}, it)
+		if c.want == "" {
+			require.NoError(t, err, name)
+			continue
+		}
+		require.ErrorIs(t, err, backup.ErrCorrupt, name)
+		require.ErrorContains(t, err, c.want, name)
+	}
+	require.NoError(t, (&verifying{}).continues(&group{logs: []ese.NamedLog{logAt(9).named()}}, it), "nothing is known of a step before")
+}

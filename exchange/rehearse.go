@@ -43,7 +43,7 @@ func (s *Source) Rehearse(ctx context.Context, r backup.RestoreRequest, set *bac
 	}
 	made := there(scratch)
 	defer func() {
-		rerr := os.RemoveAll(dir)
+		rerr := removeTree(dir)
 		if !made {
 			rerr = errors.Join(rerr, os.Remove(scratch))
 		}

@@ -309,7 +309,7 @@ func (x *restoring) recover(ctx context.Context, p *place, b *recoverySet) error
 		}
 	}
 	if p.dir != "" {
-		return os.RemoveAll(b.logs) // what is clean needs none
+		return removeTree(b.logs) // what is clean needs none
 	}
 	return nil
 }

@@ -78,7 +78,7 @@ func (x *restoring) stream(ctx context.Context, p *place, w *swap) (err error) {
 	if err := st.run(ctx, list, work); err != nil {
 		return err
 	}
-	return st.ending(ctx, list)
+	return st.ending(ctx)
 }
 
 // run carries the calls out, up to the recovery. Whatever happens the call is closed.
@@ -298,7 +298,7 @@ func (st *streaming) proveLogs(ctx context.Context) error {
 }
 
 // ending looks at what the engine recovered, and removes what it replaced.
-func (st *streaming) ending(ctx context.Context, list []*recoverySet) error {
+func (st *streaming) ending(ctx context.Context) error {
 	if st.c.opt.recover == byPeople {
 		st.w.note.Work = nil // the command needs them
 		st.set.Warn(fmt.Sprintf(`%q is not recovered yet: eseutil /cc "%s"; then eseutil /mh must say "Clean Shutdown" of each database. What was there before is kept: %s. %s`, st.p.item, st.logs, st.w.note.left(), st.p.summary()))
@@ -313,10 +313,8 @@ func (st *streaming) ending(ctx context.Context, list []*recoverySet) error {
 		}
 	}
 	if st.p.dir != "" {
-		for _, b := range list {
-			if err := os.RemoveAll(b.logs); err != nil {
-				return err
-			}
+		if err := removeTree(st.logs); err != nil {
+			return err
 		}
 		st.w.plan(st.p.dir, st.w.note.Work[0], false)
 		if err := st.w.exchange(); err != nil {

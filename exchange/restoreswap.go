@@ -171,7 +171,7 @@ func (w *swap) undo() error {
 			errs = append(errs, moveFile(m.To, m.New))
 		}
 		if m.New == "" && there(m.To) && (!m.Was || there(m.Aside)) {
-			errs = append(errs, os.RemoveAll(m.To))
+			errs = append(errs, removeTree(m.To))
 		}
 		if there(m.Aside) {
 			errs = append(errs, moveFile(m.Aside, m.To))
@@ -203,7 +203,7 @@ func (w *swap) sweep() (kept []string, err error) {
 			}
 			continue
 		}
-		errs = append(errs, os.RemoveAll(m.Aside))
+		errs = append(errs, removeTree(m.Aside))
 		_ = os.Remove(filepath.Dir(m.Aside)) // the last one empties it
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -232,7 +232,7 @@ func (w *swap) forget() error {
 func (w *swap) removeWork() error {
 	var errs []error
 	for _, dir := range w.note.Work {
-		errs = append(errs, os.RemoveAll(dir))
+		errs = append(errs, removeTree(dir))
 	}
 	return errors.Join(errs...)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
 
@@ -40,14 +41,14 @@ func (s *Source) look(ctx context.Context) (*site, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	unmanaged := err != nil && errors.Is(err, errors.ErrUnsupported)
+	unmanaged := noManagement(err)
 	st := &site{way: s.opt.Way, layout: layout}
 	if st.way == WayAuto {
 		switch {
 		case unmanaged: // Exchange 2000 and 2003 have no shell
 			st.way = WayESE
 		case err != nil:
-			return nil, fmt.Errorf("ask the server what it has: %w", err)
+			return nil, s.unanswered(err)
 		case layout.Major == 0:
 			return nil, s.refuse("back up", "", `set the way: "ese" up to Exchange 2007, "vss" from Exchange 2003 on`, "the version of the server cannot be told (%q), and so not how to take it", layout.Version)
 		case layout.Major < 8:
@@ -58,7 +59,7 @@ func (s *Source) look(ctx context.Context) (*site, error) {
 	}
 	if st.way == WayVSS {
 		if err != nil {
-			return nil, fmt.Errorf("ask the server what it has: %w", err)
+			return nil, s.unanswered(err)
 		}
 	} else {
 		if err != nil && !unmanaged {
@@ -71,10 +72,24 @@ func (s *Source) look(ctx context.Context) (*site, error) {
 	return st, s.choose(st)
 }
 
+// noManagement reports whether a machine has no management at all: none was given and this is not Windows, or its program is not there.
+func noManagement(err error) bool {
+	return errors.Is(err, errors.ErrUnsupported) || errors.Is(err, fs.ErrNotExist)
+}
+
+// unanswered is a management that fails.
+func (s *Source) unanswered(err error) error {
+	hint := backup.Hint(err)
+	if hint == "" {
+		hint = `run the agent on the Exchange server, as an account that may use its management shell; Exchange 2000 and 2003 have no shell: set way "ese" there`
+	}
+	return &backup.Error{Op: "look at", App: application, Instance: s.opt.Instance, Artifact: "what the server has", Advice: hint, Err: err}
+}
+
 // layout is what the server has, by its management or, where it has none, by the streaming API.
 func (s *Source) layout(ctx context.Context) (Layout, error) {
 	l, err := s.opt.Tools.Management.Layout(ctx)
-	if !errors.Is(err, errors.ErrUnsupported) {
+	if !noManagement(err) {
 		return l, err
 	}
 	st := &site{layout: l}

@@ -163,19 +163,20 @@ func (g *group) chain(it backup.Item, ck checkpoint) error {
 
 // full checks that every database of the group is there, with the logs that it requires.
 func (g *group) full() error {
-	have := map[string]bool{}
+	have, streams := map[string]bool{}, map[string]bool{}
 	for _, d := range g.databases {
-		have[d.name] = true
 		if d.Streaming {
+			streams[d.name] = true
 			continue
 		}
+		have[d.name] = true
 		if r := ese.Explain(ese.Set{Database: d.Database, Logs: g.logs}); !r.Possible {
 			return damaged("database %q: %s: %s", d.name, r, strings.Join(r.Reasons, "; "))
 		}
 	}
 	for _, d := range g.note.Group.Databases {
-		if !have[d.Name] {
-			return damaged("database %q is missing", d.Name)
+		if !have[d.Name] || d.StreamFile != "" && !streams[d.Name] {
+			return damaged("a file of database %q is missing", d.Name)
 		}
 	}
 	return nil
