@@ -62,13 +62,16 @@
 //	dismount=true      dismount databases that are mounted, and let their files be replaced
 //	mount=true         mount the databases afterwards
 //	recover=engine     eseutil, or the streaming API, recovers; the default
-//	recover=mount      way vss: the store recovers, when it mounts; dirty files and logs are put in place, and what was there is kept until they are mounted
+//	recover=mount      way vss, with mount=true: the store recovers, when it mounts; then it is dismounted and mounted again without the logs of the backup, so that a new series begins
 //	recover=none       people recover: the command is told
 //	forward=true       to the latest only: the newer logs that the server still has are played too
 //	files=DIR          for scripts: where the fetched files are
 //
 // An item or a database is restored into a recovery database, or into a recovery storage group, when it is restored under the name of that. A place in the log is "generation:0x49" or "log:E0000000049.log": the state before
 // that log. The system state is restored as files into a folder (to) only; the commands that put it back are told, and never run.
+//
+// Where the server is another machine than this one (Options.Server), files of a restore by the streaming API are written through the administrative shares of its volumes, and a folder (to) is one of the server; that was not tried
+// with any server. Restores by way vss are done on the server itself.
 //
 // A rehearsal restores into a folder below the scratch folder, recovers, reads every page, and removes all.
 //

@@ -25,7 +25,7 @@ type pageProof struct {
 const rehearsalFolder = "quiesce-rehearsal"
 
 // Rehearse implements backup.Rehearser. scratch is a folder of this machine with room for the databases and their logs. In a folder of its own below it the databases are restored and recovered, by eseutil or, copies by the
-// streaming API, by the server; then every page is read and must have the right checksum, and every header must say that no log is needed. The files of a system state are read only. Then all is removed.
+// streaming API, by the server, which must see the folder by the same path; then every page is read and must have the right checksum, and every header must say that no log is needed. The files of a system state are read only. Then all is removed.
 func (s *Source) Rehearse(ctx context.Context, r backup.RestoreRequest, set *backup.RestoreSet, scratch string) (err error) {
 	if len(r.Options) > 0 {
 		return s.fail(ctx, "rehearse", "", fmt.Errorf("%w: a rehearsal takes no options", backup.ErrOption))
@@ -34,12 +34,17 @@ func (s *Source) Rehearse(ctx context.Context, r backup.RestoreRequest, set *bac
 		return s.refuse("rehearse", scratch, "name an absolute path of a folder with room for the databases", "the scratch folder is %q", scratch)
 	}
 	dir := filepath.Join(scratch, rehearsalFolder)
-	if there(dir) {
-		return s.refuse("rehearse", dir, "let the other rehearsal end; what one that died left may be deleted", "%s is there", dir)
-	}
 	c, err := s.newCourse(r, set, restoreOptions{to: dir, recover: byEngine})
 	if err != nil {
 		return s.fail(ctx, "rehearse", "", err)
+	}
+	for _, g := range c.groups {
+		if g.way == WayESE {
+			dir, scratch = s.at(dir), s.at(scratch)
+		}
+	}
+	if there(dir) {
+		return s.refuse("rehearse", dir, "let the other rehearsal end; what one that died left may be deleted", "%s is there", dir)
 	}
 	made := there(scratch)
 	defer func() {

@@ -152,15 +152,15 @@ func (x *restoring) room(places []*place) error {
 		dirs := map[string]bool{}
 		for _, t := range p.targets {
 			for to, f := range t.files() {
-				add(filepath.Dir(to), f.entry.Size)
+				add(filepath.Dir(x.s.reach(p, to)), f.entry.Size)
 			}
-			dirs[filepath.Dir(t.edb)] = true
+			dirs[filepath.Dir(x.s.reach(p, t.edb))] = true
 		}
 		switch {
 		case p.dir == "" && p.unmanaged():
 			// where logs go is known when the restore is open
 		case p.dir == "" && (p.way == WayESE || x.c.opt.recover != byEngine):
-			add(p.group.LogDir, logs)
+			add(x.s.reach(p, p.group.LogDir), logs)
 		default:
 			for dir := range dirs {
 				add(dir, logs)

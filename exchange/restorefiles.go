@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/quiesce-go/quiesce/exchange/ese"
@@ -111,7 +110,7 @@ func (x *restoring) files(ctx context.Context, p *place, w *swap) (err error) {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if err := x.planMoves(ctx, p, w, list); err != nil {
+	if err := x.planMoves(p, w, list); err != nil {
 		return err
 	}
 	if p.dir == "" && !p.elsewhere {
@@ -127,7 +126,7 @@ func (x *restoring) files(ctx context.Context, p *place, w *swap) (err error) {
 }
 
 // planMoves lists what takes the place of what.
-func (x *restoring) planMoves(ctx context.Context, p *place, w *swap, list []*recoverySet) error {
+func (x *restoring) planMoves(p *place, w *swap, list []*recoverySet) error {
 	if p.dir != "" {
 		w.plan(p.dir, w.note.Work[0], false)
 		return nil
@@ -154,7 +153,7 @@ func (x *restoring) planMoves(ctx context.Context, p *place, w *swap, list []*re
 		return err
 	}
 	for _, f := range old {
-		w.plan(f, fresh[f], strings.HasSuffix(strings.ToLower(f), ".log") && !p.stored(ctx, f))
+		w.plan(f, fresh[f], !p.stored(f))
 		delete(fresh, f)
 	}
 	for _, to := range sortedKeys(fresh) {
@@ -165,18 +164,24 @@ func (x *restoring) planMoves(ctx context.Context, p *place, w *swap, list []*re
 
 // ending mounts what was restored, when that was told, and removes what it replaced once it is known to be whole.
 func (x *restoring) ending(ctx context.Context, p *place, w *swap) error {
-	if p.dir == "" && x.c.opt.mount {
-		if err := x.mount(ctx, p); err != nil {
-			return errors.Join(fmt.Errorf("the restored files are in place; %s: %w", w.note.left(), err), w.keep())
+	switch {
+	case p.dir == "" && x.c.opt.mount:
+		err := x.mount(ctx, p)
+		if err == nil && x.c.opt.recover == byMount {
+			err = x.newSeries(ctx, p, w)
 		}
-	} else if p.dir == "" && x.c.opt.recover != byEngine {
+		if err != nil && there(w.path) {
+			return errors.Join(fmt.Errorf("the restored files are in place; %s: %w", w.note.left(), err), w.keep())
+		} else if err != nil {
+			return errors.Join(err, x.remount(ctx, p))
+		}
+	case p.dir == "" && x.c.opt.recover == byPeople:
 		x.set.Warn(fmt.Sprintf("%q was not recovered yet, so what was there before is kept: %s", p.item, w.note.left()))
 		x.commands(p, filepath.Dir(p.targets[0].edb), p.group.LogDir)
 		return w.keep()
-	}
-	if p.dir != "" && x.c.opt.recover == byPeople {
-		for _, b := range dirsOf(p) {
-			x.commands(p, b, filepath.Join(b, "logs"))
+	case x.c.opt.recover == byPeople:
+		for _, dir := range dirsOf(p) {
+			x.commands(p, dir, filepath.Join(dir, "logs"))
 		}
 	}
 	kept, err := w.finish()
@@ -184,6 +189,32 @@ func (x *restoring) ending(ctx context.Context, p *place, w *swap) error {
 		x.set.Warn(keptText(kept))
 	}
 	return err
+}
+
+// newSeries dismounts what the store has recovered, which is clean then, and sets its logs aside before it is mounted again: going on with the logs of the backup, the server would give new logs the numbers and the signature of
+// others that are in backups.
+func (x *restoring) newSeries(ctx context.Context, p *place, w *swap) error {
+	for _, t := range p.targets {
+		if err := x.s.opt.Tools.Management.Dismount(ctx, t.db); err != nil {
+			return fmt.Errorf("dismount %q after its recovery: %w", t.db.Name, err)
+		}
+	}
+	for _, t := range p.targets {
+		if err := x.settled(ctx, t.edb); err != nil {
+			return err
+		}
+	}
+	logs, err := oldLogs(p.group)
+	if err != nil {
+		return err
+	}
+	for _, f := range logs {
+		w.plan(f, "", false)
+	}
+	if err := w.exchange(); err != nil {
+		return err
+	}
+	return x.mount(ctx, p)
 }
 
 func dirsOf(p *place) []string {
@@ -394,7 +425,11 @@ func (x *restoring) commands(p *place, databases, logs string) {
 	if len(p.targets) < p.total {
 		ignore = " /i"
 	}
-	x.set.Warn(fmt.Sprintf("recover the databases of %q before they are used: %s; then each must say \"Clean Shutdown\": eseutil /mh FILE. %s", p.item, softRecovery(p.base, logs, databases, ignore), p.summary()))
+	then := ""
+	if p.dir == "" {
+		then = fmt.Sprintf("; then move %s*.log and %s.chk out of %s before you mount it, so that a new series of logs begins", p.base, p.base, logs)
+	}
+	x.set.Warn(fmt.Sprintf("recover the databases of %q before they are used: %s; then each must say \"Clean Shutdown\": eseutil /mh FILE%s. %s", p.item, softRecovery(p.base, logs, databases, ignore), then, p.summary()))
 }
 
 // softRecovery is the command that recovers databases.

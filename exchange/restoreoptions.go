@@ -45,6 +45,9 @@ func parseRestoreOptions(given map[string]string) (restoreOptions, error) {
 	if o.to != "" && o.recover == byMount {
 		errs = append(errs, errors.New("restore option recover=mount: nothing is mounted in a folder (to); want recover=engine or none"))
 	}
+	if o.recover == byMount && !o.mount && o.to == "" {
+		errs = append(errs, errors.New("restore option recover=mount: it goes with mount=true; want recover=none to mount it yourself"))
+	}
 	if o.mount && o.recover == byPeople {
 		errs = append(errs, errors.New("restore options mount=true and recover=none: what is not recovered cannot be mounted; want recover=engine or mount"))
 	}

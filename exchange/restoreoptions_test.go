@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"maps"
+	"os"
 	"slices"
 	"testing"
 
@@ -21,7 +22,7 @@ func TestRestoreOptions(t *testing.T) {
 	assert.Equal(t, byEngine, o.recover)
 	for _, bad := range []map[string]string{
 		{"to": "relative"}, {"to": ""}, {"to": "/a\nb"}, {"mount": "yes"}, {"recover": "magic"}, {"unknown": "1"},
-		{"to": "/a", "mount": "true"}, {"to": "/a", "dismount": "true"}, {"to": "/a", "forward": "true"}, {"to": "/a", "recover": "mount"}, {"mount": "true", "recover": "none"},
+		{"to": "/a", "mount": "true"}, {"to": "/a", "dismount": "true"}, {"to": "/a", "forward": "true"}, {"to": "/a", "recover": "mount"}, {"mount": "true", "recover": "none"}, {"recover": "mount"},
 	} {
 		_, err := parseRestoreOptions(bad)
 		require.ErrorIs(t, err, backup.ErrOption, "%v", bad)
@@ -55,5 +56,23 @@ func TestFolderNames(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{"DB1": "DB1", `a/b\c:d*`: "a_b_c_d_", "First Storage Group": "First Storage Group", "trailing. ": "trailing", "": "_", "..": "_"} {
 		assert.Equal(t, want, folderName(name), name)
+	}
+}
+
+func TestFilesOfAnotherServer(t *testing.T) {
+	t.Parallel()
+	here, err := os.Hostname()
+	require.NoError(t, err)
+	for _, c := range []struct{ server, path, want string }{
+		{"", `D:\db\priv1.edb`, `D:\db\priv1.edb`},
+		{here, `D:\db\priv1.edb`, `D:\db\priv1.edb`},
+		{"OTHER", `D:\db\priv1.edb`, `\\OTHER\D$\db\priv1.edb`},
+		{"OTHER", `D:/db`, `\\OTHER\D$\db`},
+		{"OTHER", `\\share\db`, `\\share\db`},
+		{"OTHER", "/db", "/db"},
+	} {
+		s := &Source{opt: Options{Server: c.server}}
+		assert.Equal(t, c.want, s.at(c.path), c.server)
+		assert.Equal(t, c.path, s.reach(&place{groupCourse: &groupCourse{way: WayVSS}}, c.path))
 	}
 }

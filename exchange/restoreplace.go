@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -213,6 +214,8 @@ func (s *Source) ready(p *place, o restoreOptions) error {
 	}
 	_, noEngine := s.opt.Tools.Engine.(noTool)
 	switch {
+	case p.dir == "" && s.at(p.targets[0].edb) != p.targets[0].edb:
+		return s.refuse("restore", p.item, "run it on that server; or restore into a folder of this machine (to=DIR)", "the files of %q are on server %s, and not on this machine", p.item, s.opt.Server)
 	case o.recover == byEngine && noEngine:
 		return s.refuse("restore", p.item, "run it on a machine with eseutil, such as the Exchange server; or leave recovery to the store (recover=mount) or to people (recover=none), who are told the commands", "this machine has nothing that recovers databases")
 	case p.elsewhere && o.recover != byEngine:
@@ -222,6 +225,31 @@ func (s *Source) ready(p *place, o restoreOptions) error {
 			"%d of %d databases of group %q are restored: their logs cannot lie beside those of the others", len(p.targets), len(p.group.Databases), p.group.Name)
 	}
 	return nil
+}
+
+// remote reports whether the server is another machine, from which files are streamed by RPC.
+func (s *Source) remote() bool {
+	if s.opt.Server == "" {
+		return false
+	}
+	here, err := os.Hostname()
+	return err == nil && !sameHost(s.opt.Server, here)
+}
+
+// at is where this machine reaches a file of the server: where it is or, on another machine, through the administrative share of its volume.
+func (s *Source) at(path string) string {
+	if len(path) < 3 || path[1] != ':' || !strings.ContainsAny(path[2:3], `\/`) || !s.remote() {
+		return path
+	}
+	return `\\` + s.opt.Server + `\` + path[:1] + `$` + strings.ReplaceAll(path[2:], "/", `\`)
+}
+
+// reach is at, for what is restored by the streaming API; all else is done on the server itself.
+func (s *Source) reach(p *place, path string) string {
+	if p.way != WayESE {
+		return path
+	}
+	return s.at(path)
 }
 
 // streamReady refuses what the streaming API does not do.
@@ -266,13 +294,13 @@ func (s *Source) occupied(p *place, overwrite bool) error {
 	}
 	var found []string
 	if p.dir != "" {
-		if there(p.dir) {
+		if there(s.reach(p, p.dir)) {
 			found = append(found, p.dir)
 		}
 	} else {
 		for _, t := range p.targets {
 			for f := range t.files() {
-				if there(f) {
+				if there(s.reach(p, f)) {
 					found = append(found, f)
 				}
 			}
@@ -309,24 +337,21 @@ func oldLogs(g Group) ([]string, error) {
 	return out, nil
 }
 
-// stored reports whether the plan has the log that lies in a file: its generation, of the same creation.
-func (p *place) stored(ctx context.Context, file string) bool {
+// stored reports whether a file of a series may go: it is no log of the chain, or the plan has a log with its content.
+func (p *place) stored(file string) bool {
+	if _, ok := ese.ParseLogName(filepath.Base(file)); !ok {
+		return true // the checkpoint, or a log that is being made
+	}
 	f, err := os.Open(file)
 	if err != nil {
 		return false
 	}
 	defer f.Close()
-	l, err := ese.ReadLogHeader(ctx, f)
-	if err != nil {
-		return false
-	}
-	for _, have := range slices.Concat(p.logs.logs, p.logs.left) {
-		if have.generation == l.Generation && have.created == l.Created && !have.partial && have.local == "" {
-			return true
-		}
-	}
-	// Older ones are in the full, or were before it.
-	return l.Generation < p.logs.first()
+	sum := newSum()
+	n, err := io.Copy(sum, f)
+	return err == nil && slices.ContainsFunc(slices.Concat(p.logs.logs, p.logs.left), func(l logFile) bool {
+		return l.local == "" && l.entry.Size == n && l.entry.Meta[metaSum] == sumText(sum)
+	})
 }
 
 // guid reads the GUID of a database; an empty one is all zero.

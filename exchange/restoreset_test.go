@@ -296,7 +296,7 @@ func TestScript(t *testing.T) {
 	require.NoError(t, err)
 	assert.Contains(t, text, `/d 'R:\restored\First Storage Group'`)
 	assert.NotContains(t, text, "Dismount")
-	for _, bad := range []backup.RestoreOptions{{Options: map[string]string{"forward": "true"}}, {Options: map[string]string{"nonsense": "1"}}} {
+	for _, bad := range []backup.RestoreOptions{{Options: map[string]string{"forward": "true"}}, {Options: map[string]string{"recover": "none"}}, {Options: map[string]string{"nonsense": "1"}}} {
 		_, err = script(backup.Target{}, bad)
 		require.ErrorIs(t, err, backup.ErrOption)
 	}

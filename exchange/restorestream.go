@@ -34,6 +34,7 @@ type streaming struct {
 	recovered bool
 }
 
+// streamed is a file of the set: where it goes, as the server sees it, and what it is.
 type streamed struct {
 	to   string
 	from placed
@@ -45,12 +46,14 @@ func (x *restoring) stream(ctx context.Context, p *place, w *swap) (err error) {
 	if p.dir == "" {
 		list, work = nil, nil
 	}
+	var reached []string
 	for _, dir := range work {
-		if there(dir) {
+		reached = append(reached, x.s.at(dir))
+		if there(x.s.at(dir)) {
 			return x.s.refuse("restore", p.item, "delete it: it holds what a restore that died did not finish, and copies from a backup only", "%s is there", dir)
 		}
 	}
-	if err := w.begin(x.s.opt.Instance, p.item, x.s.opt.Now(), work); err != nil {
+	if err := w.begin(x.s.opt.Instance, p.item, x.s.opt.Now(), reached); err != nil {
 		return err
 	}
 	st := &streaming{restoring: x, p: p, w: w}
@@ -86,7 +89,7 @@ func (st *streaming) run(ctx context.Context, list []*recoverySet, work []string
 	logs := ""
 	if len(work) > 0 {
 		logs = filepath.Join(work[0], "logs")
-		if err := os.MkdirAll(logs, 0o750); err != nil {
+		if err := os.MkdirAll(st.s.at(logs), 0o750); err != nil {
 			return err
 		}
 	}
@@ -205,9 +208,9 @@ func samePath(a, b string) bool { return strings.EqualFold(filepath.Clean(a), fi
 func (st *streaming) aside() error {
 	written := map[string]bool{}
 	for _, f := range st.files {
-		written[f.to] = true
+		written[st.s.at(f.to)] = true
 	}
-	old, err := oldEnvironment(st.logs)
+	old, err := oldEnvironment(st.s.at(st.logs))
 	if err != nil {
 		return err
 	}
@@ -221,14 +224,14 @@ func (st *streaming) aside() error {
 	}
 	for _, f := range st.files {
 		if st.p.dir == "" {
-			st.w.plan(f.to, "", false)
+			st.w.plan(st.s.at(f.to), "", false)
 		}
 	}
 	if st.p.dir == "" {
 		for _, f := range st.files[st.databases:] {
-			st.w.note.Work = append(st.w.note.Work, f.to)
+			st.w.note.Work = append(st.w.note.Work, st.s.at(f.to))
 		}
-		st.w.note.Work = append(st.w.note.Work, filepath.Join(st.logs, environmentFile))
+		st.w.note.Work = append(st.w.note.Work, filepath.Join(st.s.at(st.logs), environmentFile))
 	}
 	if st.p.dir == "" && !st.p.elsewhere {
 		if err := noteRestored(st.s.opt.StateDir, st.s.opt.Instance, st.p.item, st.s.opt.Now()); err != nil {
@@ -261,7 +264,7 @@ func (st *streaming) put(ctx context.Context, f streamed) error {
 		return fmt.Errorf("open it (HrESERestoreOpenFile): %w", err)
 	}
 	if atFileLevel {
-		return st.create(ctx, f.from.step, f.from.entry, f.to)
+		return st.create(ctx, f.from.step, f.from.entry, st.s.at(f.to))
 	}
 	in, err := st.set.Open(ctx, f.from.step, f.from.entry)
 	if err != nil {
@@ -293,7 +296,7 @@ func (w restoreWriter) Write(p []byte) (n int, err error) {
 
 // proveLogs verifies the logs as one series before the engine sees them.
 func (st *streaming) proveLogs(ctx context.Context) error {
-	_, err := st.chain(ctx, st.p, st.logs)
+	_, err := st.chain(ctx, st.p, st.s.at(st.logs))
 	return err
 }
 
@@ -308,15 +311,15 @@ func (st *streaming) ending(ctx context.Context) error {
 		if strings.EqualFold(filepath.Ext(f.from.file), ".stm") || st.c.opt.mount {
 			continue // a mounted database is in use
 		}
-		if err := st.settled(ctx, f.to); err != nil {
+		if err := st.settled(ctx, st.s.at(f.to)); err != nil {
 			return errors.Join(err, st.w.keep())
 		}
 	}
 	if st.p.dir != "" {
-		if err := removeTree(st.logs); err != nil {
+		if err := removeTree(st.s.at(st.logs)); err != nil {
 			return err
 		}
-		st.w.plan(st.p.dir, st.w.note.Work[0], false)
+		st.w.plan(st.s.at(st.p.dir), st.w.note.Work[0], false)
 		if err := st.w.exchange(); err != nil {
 			return err
 		}

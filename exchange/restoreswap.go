@@ -89,6 +89,8 @@ type swap struct {
 	path string
 	note swapNote
 	lock *filelock.Lock
+	// done is how many of the moves were carried out, by round earlier calls of exchange.
+	done, round int
 }
 
 // openSwap takes the restore of a group for this process, and reads what another left.
@@ -130,32 +132,38 @@ func (w *swap) begin(instance, item string, at time.Time, work []string) error {
 
 // plan adds a move. kept says that what is there is in no backup.
 func (w *swap) plan(to, fresh string, kept bool) {
-	aside := filepath.Join(filepath.Dir(to), asideFolder+w.note.Began.Format("20060102T150405.000"), filepath.Base(to))
+	folder := asideFolder + w.note.Began.Format("20060102T150405.000")
+	if w.round > 0 {
+		folder += fmt.Sprintf("-%d", w.round)
+	}
+	aside := filepath.Join(filepath.Dir(to), folder, filepath.Base(to))
 	w.note.Moves = append(w.note.Moves, swapMove{To: to, Aside: aside, New: fresh, Was: there(to), Keep: kept})
 }
 
-// exchange carries the moves out. When one fails all are undone.
+// exchange carries out the moves that were planned since it was called last. When one fails all are undone, those of earlier calls too.
 func (w *swap) exchange() error {
 	w.note.State = swapPlacing
 	if err := w.save(); err != nil {
-		return err
+		return errors.Join(err, w.undo())
 	}
 	for _, step := range w.steps() {
 		if err := step(); err != nil {
 			return errors.Join(err, w.undo())
 		}
 	}
+	w.done, w.round = len(w.note.Moves), w.round+1
 	return nil
 }
 
 // steps are the renames, each of which leaves the disk in a state that [swap.undo] and [swap.mend] know.
 func (w *swap) steps() (out []func() error) {
-	for _, m := range w.note.Moves {
+	moves := w.note.Moves[w.done:]
+	for _, m := range moves {
 		if m.Was {
 			out = append(out, func() error { return moveFile(m.To, m.Aside) })
 		}
 	}
-	for _, m := range w.note.Moves {
+	for _, m := range moves {
 		if m.New != "" {
 			out = append(out, func() error { return moveFile(m.New, m.To) })
 		}

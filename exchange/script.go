@@ -25,6 +25,9 @@ func (s *Source) Script(ctx context.Context, r backup.RestoreRequest, set *backu
 	if err != nil {
 		return s.fail(ctx, "write the script", "", err)
 	}
+	if o.recover != byEngine {
+		return s.fail(ctx, "write the script", "", fmt.Errorf("%w: restore option recover=%s: a script recovers with eseutil; leave it out", backup.ErrOption, o.recover))
+	}
 	if o.forward {
 		return s.fail(ctx, "write the script", "", fmt.Errorf("%w: restore option forward=true: which logs the server has is not known here; a restore finds them", backup.ErrOption))
 	}
@@ -99,21 +102,13 @@ func (p *powershell) group(g *groupCourse) error {
 	if g.way == WayESE {
 		return p.stream(g)
 	}
-	if p.opt.recover != byEngine && p.opt.to == "" {
-		p.comment("The store recovers the databases when it mounts them.")
-	}
 	for _, d := range g.databases {
 		if d.as != "" {
 			return fmt.Errorf("%w: restore as %q: where a recovery database lies is not known here; a restore finds it, or name a folder (to)", backup.ErrOption, d.as)
 		}
 	}
-	if p.opt.to == "" && p.opt.recover != byEngine && len(g.databases) < g.total {
-		return fmt.Errorf("%w: restore option recover=%s: the logs of some databases of a group cannot lie beside those of the others; leave it out", backup.ErrOption, p.opt.recover)
-	}
 	works := p.copies(g)
-	if p.opt.recover == byEngine {
-		p.recover(g, works)
-	}
+	p.recover(g, works)
 	if p.opt.to != "" {
 		return nil
 	}
@@ -213,9 +208,6 @@ func (p *powershell) exchange(g *groupCourse, works []*work) {
 		p.comment("The logs and the checkpoint that are there belong to the databases that were; they are set aside too. A checkpoint in another folder must go as well. Logs that no backup has are among them: keep the folder until nobody wants them.")
 		p.line("New-Item -ItemType Directory -Path %s | Out-Null", literal(aside))
 		p.line("Get-ChildItem -LiteralPath %s -File | Where-Object { $_.Name -match %s } | Move-Item -Destination %s", literal(dir), literal(`^`+g.base+`.*\.(log|jtx|chk|jcp)$`), literal(aside))
-		if p.opt.recover != byEngine {
-			p.line("Get-ChildItem -LiteralPath %s -File | Move-Item -Destination %s", literal(works[0].logs), literal(dir))
-		}
 	}
 	if !p.opt.mount {
 		p.comment("Mount, when you want to:")
