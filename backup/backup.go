@@ -302,7 +302,7 @@ func (s *session) perform(ctx context.Context, r *run) (*Manifest, error) {
 		err = r.sourceDone(res)
 	}
 	if err != nil {
-		err = firstCause(runCtx, r, err)
+		err = firstCause(runCtx, r, r.stageFull(err))
 		if r.worthSalvaging() {
 			r.ship.abandon(err)
 			return nil, errors.Join(err, s.suspend(ctx, r, res.Pending, "what the application delivered stays in the stage; the next run saves what is whole"))

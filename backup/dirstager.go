@@ -111,6 +111,18 @@ func joinServer(dir string, elem ...string) string {
 	return path.Join(append([]string{dir}, elem...)...)
 }
 
+// stageFull gives a disk that was full when the source wrote to a slot by itself its sentinel and a hint.
+func (r *run) stageFull(err error) error {
+	var at *fs.PathError
+	if errors.Is(err, ErrStageFull) || r.dir.Path == "" || !errors.As(err, &at) {
+		return err
+	}
+	if rel, rerr := filepath.Rel(r.dir.Path, at.Path); rerr != nil || !filepath.IsLocal(rel) {
+		return err
+	}
+	return stageError(err)
+}
+
 // stageError gives a full disk its sentinel and a hint.
 func stageError(err error) error {
 	if isDiskFull(err) {

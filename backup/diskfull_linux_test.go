@@ -33,11 +33,10 @@ func (quietSource) Estimate(context.Context, backup.Request) (int64, error) { re
 func TestAFullStageIsSaidSo(t *testing.T) {
 	for name, c := range map[string]struct {
 		serverFiles, quiet bool
-		want               error
 	}{
-		"refused before it begins":     {false, false, backup.ErrStageFull},
-		"in the middle of an artifact": {false, true, backup.ErrStageFull},
-		"while the server writes":      {true, true, syscall.ENOSPC},
+		"refused before it begins":     {false, false},
+		"in the middle of an artifact": {false, true},
+		"while the server writes":      {true, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, true)
@@ -51,10 +50,8 @@ func TestAFullStageIsSaidSo(t *testing.T) {
 			// Nothing leaves the stage while it fills.
 			w.sink.Script(backuptest.Fault{Op: backuptest.OpPut, Key: "/runs/", Times: -1, Action: backuptest.Stall})
 			_, err := w.pipeline(t).Backup(t.Context(), backup.Full)
-			require.ErrorIs(t, err, c.want)
-			if c.want == backup.ErrStageFull {
-				require.NotEmpty(t, backup.Hint(err))
-			}
+			require.ErrorIs(t, err, backup.ErrStageFull)
+			require.Contains(t, backup.Hint(err), "free space")
 			w.sink.Script()
 			w.settled(t, 0, 0)
 			requireEmptyStage(t, w.stage)

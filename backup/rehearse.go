@@ -13,7 +13,8 @@ import (
 func (p *Pipeline) Rehearse(ctx context.Context, plan *RestorePlan, scratch string, o RestoreOptions) error {
 	r, ok := p.cfg.Source.(Rehearser)
 	if !ok {
-		return p.fail("rehearse", "", fmt.Errorf("this source cannot rehearse: %w", errors.ErrUnsupported))
+		return p.fail("rehearse", "", &Error{Op: "rehearse", Err: fmt.Errorf("this source cannot rehearse: %w", errors.ErrUnsupported),
+			Advice: "verify the backups by format, and restore one by hand to where it does no harm"})
 	}
 	if err := p.obeys(plan); err != nil {
 		return p.fail("rehearse", "", err)

@@ -14,7 +14,7 @@ import (
 )
 
 // Backup implements backup.Source: a full of all databases, files and attachments with the log, or the log alone with fulls of those databases whose chain it cannot continue.
-func (s *Source) Backup(ctx context.Context, req backup.Request, st *backup.Stage) (backup.Result, error) {
+func (s *capiSource) Backup(ctx context.Context, req backup.Request, st *backup.Stage) (backup.Result, error) {
 	r := &run{s: s, req: req, st: st, host: s.host(), now: seen{}}
 	var stop context.CancelFunc
 	r.calls, stop = s.calls(ctx)
@@ -31,7 +31,7 @@ func (s *Source) Backup(ctx context.Context, req backup.Request, st *backup.Stag
 
 // run is one call of Backup.
 type run struct {
-	s    *Source
+	s    *capiSource
 	req  backup.Request
 	st   *backup.Stage
 	host *host
@@ -229,7 +229,7 @@ func (r *run) decide(ctx context.Context, t *thread) (*plan, error) {
 			switch a := r.req.Anchors[db.name]; {
 			case a.Full == nil:
 				why = "no full backup of it is at the target"
-			case wayOfLink(a.Full) != wayCAPI:
+			case wayOfLink(a.Full) != CAPI:
 				why = promoted(a, notes.LogInfo{})
 			}
 			p.take = append(p.take, wanted{file: db, reason: why})
@@ -339,7 +339,7 @@ func (r *run) remember(p *plan) {
 }
 
 func (r *run) meta() map[string]string {
-	m := map[string]string{"data": r.inv.data, metaWay: wayCAPI, "log": strings.TrimPrefix(styleName(r.style, nil), "keeps its transaction log in ")}
+	m := map[string]string{"data": r.inv.data, metaWay: string(CAPI), "log": strings.TrimPrefix(styleName(r.style, nil), "keeps its transaction log in ")}
 	if !r.archives && r.style == notes.LogArchive {
 		m["log"] = "none"
 	}
@@ -353,5 +353,3 @@ func laterOf(a, b time.Time) time.Time {
 	}
 	return b
 }
-
-var _ backup.Source = (*Source)(nil)

@@ -81,8 +81,7 @@ func BenchmarkTree(b *testing.B) {
 	l.tree(databases)
 	sink := discard{backuptest.NewMemSink(), &sync.Mutex{}, map[string]int64{}}
 	open := func(context.Context) (notes.API, error) { return l.sim.Process(), nil }
-	src, err := FromAPI(open, &l.opt)
-	require.NoError(b, err)
+	src := l.over(open)
 	run := func(b *testing.B, kind backup.Kind) {
 		var peak atomic.Uint64
 		stop := make(chan struct{})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 
 	"github.com/quiesce-go/quiesce/backup"
@@ -11,19 +12,21 @@ import (
 	"github.com/quiesce-go/quiesce/internal/atomicfile"
 )
 
-// Check implements backup.Checker. It starts the process of Notes, looks at the data directory, opens a database to ask what the log knows of it, asks for the log to archive and writes into the state
+// Check implements backup.Checker. It says which way is used and, where that cannot work, which other one this machine would allow. It starts the process of Notes, looks at the data directory, opens a database to ask what the log knows of it, asks for the log to archive and writes into the state
 // directory. Nothing is put into backup, and nothing is marked as archived.
-func (s *Source) Check(ctx context.Context, _ backup.StageDir) (out []backup.Finding) {
+func (s *capiSource) Check(ctx context.Context, _ backup.StageDir) (out []backup.Finding) {
 	note := func(what string, err error) bool {
 		err = s.fail(ctx, "check", "", err)
 		out = append(out, backup.Finding{What: what, Err: err, Hint: backup.Hint(err)})
 		return err == nil
 	}
+	out = append(out, s.way())
 	started := false
 	err := s.with(ctx, func(calls context.Context, t *thread) error {
 		started = true
 		inv, err := s.look(ctx, calls, t)
 		if !note("the Notes C API answers, and the data directory can be read", err) {
+			out = append(out, s.otherWays(ctx)...)
 			return nil
 		}
 		note(told(inv), nil)
@@ -35,8 +38,12 @@ func (s *Source) Check(ctx context.Context, _ backup.StageDir) (out []backup.Fin
 		s.checkAttachments(inv, note)
 		return nil
 	})
-	if !started {
-		note("the Notes C API answers", err)
+	if !started && !note("the Notes C API answers", err) {
+		out = append(out, s.otherWays(ctx)...)
+	}
+	if len(s.opt.Console) > 0 {
+		_, err := exec.LookPath(s.opt.Console[0])
+		note("command that has the server do console commands can be run: "+s.opt.Console[0], err)
 	}
 	note("state directory can be written to: "+s.opt.StateDir, s.checkState())
 	return out
@@ -51,7 +58,7 @@ func told(inv *inventory) string {
 	return fmt.Sprintf("%d databases to back up, %d MiB, %d left out as asked, and %d other files in %s", len(inv.databases), bytes>>20, len(inv.left), len(inv.files), inv.data)
 }
 
-func (s *Source) checkLog(ctx, calls context.Context, t *thread, note func(string, error) bool) {
+func (s *capiSource) checkLog(ctx, calls context.Context, t *thread, note func(string, error) bool) {
 	style, err := t.LogStyle(calls)
 	if said(err, notes.StatusServerNotTransLogged) || err == nil && style != notes.LogArchive {
 		note("the server "+styleName(style, err)+": only fulls can be taken; "+adviceStyle, nil)
@@ -74,7 +81,7 @@ func (s *Source) checkLog(ctx, calls context.Context, t *thread, note func(strin
 	}
 }
 
-func (s *Source) checkDatabase(calls context.Context, t *thread, inv *inventory, note func(string, error) bool) {
+func (s *capiSource) checkDatabase(calls context.Context, t *thread, inv *inventory, note func(string, error) bool) {
 	if len(inv.databases) == 0 {
 		note("there is a database to back up", s.refuse("check", "", "look at the patterns in include and exclude, and whether notes.ini is that of the server", "none is in %s", inv.data))
 		return
@@ -106,7 +113,7 @@ func (s *Source) checkDatabase(calls context.Context, t *thread, inv *inventory,
 }
 
 // checkAttachments reminds of what nobody can see in the files: how long deleted objects stay.
-func (s *Source) checkAttachments(inv *inventory, note func(string, error) bool) {
+func (s *capiSource) checkAttachments(inv *inventory, note func(string, error) bool) {
 	if inv.attachments == "" || s.opt.SkipAttachments {
 		return
 	}
@@ -118,16 +125,20 @@ func (s *Source) checkAttachments(inv *inventory, note func(string, error) bool)
 }
 
 // checkState writes where notes are kept.
-func (s *Source) checkState() error {
+func (s *capiSource) checkState() error {
 	path := filepath.Join(s.opt.StateDir, fmt.Sprintf("domino-check-%d", os.Getpid()))
-	if err := atomicfile.Write(path, []byte("check\n")); err != nil {
-		return err
+	err := atomicfile.Write(path, []byte("check\n"))
+	if err == nil {
+		err = dropState(path)
 	}
-	return dropState(path)
+	if err != nil {
+		return &backup.Error{Op: "write to the state directory of", App: application, Instance: s.opt.Instance, Artifact: s.opt.StateDir, Err: err, Advice: adviceState}
+	}
+	return nil
 }
 
 // Estimate implements backup.Estimator.
-func (s *Source) Estimate(ctx context.Context, req backup.Request) (bytes int64, err error) {
+func (s *capiSource) Estimate(ctx context.Context, req backup.Request) (bytes int64, err error) {
 	err = s.with(ctx, func(calls context.Context, t *thread) error {
 		inv, err := s.look(ctx, calls, t)
 		if err != nil {
@@ -185,8 +196,3 @@ func storeSize(inv *inventory) (bytes int64) {
 	}) // an estimate leaves out what it cannot see
 	return bytes
 }
-
-var (
-	_ backup.Checker   = (*Source)(nil)
-	_ backup.Estimator = (*Source)(nil)
-)

@@ -35,8 +35,8 @@ type target struct {
 	extent uint32
 	until  time.Time
 	rolled bool
-	// to is where it goes, temp where it is made.
-	to, temp string
+	// as is its name for Domino, to where it goes, temp where it is made.
+	as, to, temp string
 	// exists says that something is at to.
 	exists bool
 }
@@ -54,7 +54,7 @@ type course struct {
 }
 
 // newCourse reads the steps of a plan. data is the data directory they go to.
-func (s *Source) newCourse(r backup.RestoreRequest, set *backup.RestoreSet, o restoreOptions, data string) (*course, error) {
+func (s *capiSource) newCourse(r backup.RestoreRequest, set *backup.RestoreSet, o restoreOptions, data string) (*course, error) {
 	c := &course{opt: o, data: data, extents: map[notes.UNID]map[uint32]placed{}}
 	byName := map[string]*target{}
 	for _, step := range set.Steps() {
@@ -99,7 +99,7 @@ func (c *course) addDatabase(step *backup.RestoreStep, r backup.RestoreRequest) 
 		return nil, fmt.Errorf("%w: the backup has no copy of it", backup.ErrCorrupt)
 	}
 	t := &target{item: name, copy: placed{step, e}}
-	hooked := wayOf(step) == wayHook
+	hooked := wayOf(step) == Hook
 	if _, streamed := e.Meta["delta"]; streamed || hooked {
 		d, ok := step.Find(e.Name + deltaSuffix)
 		if !ok {
@@ -137,6 +137,7 @@ func (c *course) addDatabase(step *backup.RestoreStep, r backup.RestoreRequest) 
 	if c.opt.to != "" {
 		as = c.opt.to + "/" + as
 	}
+	t.as = as
 	var err error
 	if t.to, err = place(c.data, as); err != nil {
 		return nil, err
@@ -193,7 +194,7 @@ func (c *course) addINI(step *backup.RestoreStep) {
 }
 
 // lacking refuses, before anything is touched, when an extent is missing that a recovery is sure to ask for.
-func (s *Source) lacking(c *course, t *target) error {
+func (s *capiSource) lacking(c *course, t *target) error {
 	if !t.rolled {
 		return nil
 	}

@@ -30,6 +30,15 @@ const (
 type attachmentCheckpoint struct {
 	Newest int64    `json:"newest"` // modification time, nanoseconds since 1970
 	Recent []string `json:"recent,omitempty"`
+	// Before is the link before a full, from which the next log link begins: so that objects which came between it and the full are in a link too, and no time between them is lost.
+	Before *attachmentBefore `json:"before,omitempty"`
+}
+
+// attachmentBefore is where a link ended.
+type attachmentBefore struct {
+	End    backup.Position `json:"end"`
+	To     time.Time       `json:"to"`
+	Newest int64           `json:"newest"`
 }
 
 // attachmentLine is one object in the list of a backup.
@@ -45,12 +54,18 @@ func (r *run) attachments(ctx context.Context, p *plan) (backup.Item, error) {
 	it := backup.Item{Name: itemAttachments, Kind: backup.Full, Stream: attachmentStream, Reason: p.reason, PointInTime: true}
 	var since attachmentCheckpoint
 	last := r.req.Anchors[itemAttachments].Last
+	known := last != nil && json.Unmarshal(last.Checkpoint, &since) == nil
+	if known && since.Before == nil {
+		since.Before = &attachmentBefore{End: last.End, To: last.Window.To, Newest: since.Newest}
+	} else if known {
+		since.Newest, since.Recent = since.Before.Newest, nil
+	}
 	switch {
 	case p.full:
-	case last == nil || json.Unmarshal(last.Checkpoint, &since) != nil:
+	case !known:
 		it.Reason, since = "no full backup of it is at the target", attachmentCheckpoint{}
 	default:
-		it.Kind, it.Parent, it.Begin = backup.Log, last.ID, last.End
+		it.Kind, it.Parent, it.Begin = backup.Log, last.ID, since.Before.End
 	}
 	n, note, err := r.objects(ctx, it.Kind == backup.Full, since)
 	if err != nil {
@@ -58,6 +73,9 @@ func (r *run) attachments(ctx context.Context, p *plan) (backup.Item, error) {
 			return it, err
 		}
 		return r.failed(ctx, wanted{file: file{name: itemAttachments}, reason: it.Reason}, err), nil
+	}
+	if it.Kind == backup.Full {
+		note.Before = since.Before
 	}
 	if it.Checkpoint, err = json.Marshal(note); err != nil {
 		return it, err
@@ -69,7 +87,7 @@ func (r *run) attachments(ctx context.Context, p *plan) (backup.Item, error) {
 	it.End = backup.Position(fmt.Sprintf("%020d", end.UnixNano()))
 	it.Window = backup.Window{From: end, To: end}
 	if it.Kind == backup.Log {
-		it.Window.From = last.Window.To
+		it.Window.From = since.Before.To
 	} else {
 		it.PointInTime = false
 	}

@@ -448,7 +448,7 @@ func (d *dump) apply(ctx context.Context, path string) error {
 }
 
 // applying applies the change information that feed yields to the copy at path.
-func applying(ctx, calls context.Context, s *Source, t *thread, path string, size int64, feed func(func([]byte) error) error) (err error) {
+func applying(ctx, calls context.Context, s *capiSource, t *thread, path string, size int64, feed func(func([]byte) error) error) (err error) {
 	a, err := t.ApplyStart(calls, path, size)
 	if err != nil {
 		return fmt.Errorf("begin to apply the changes to the copy: %w", err)

@@ -174,8 +174,8 @@ func promoted(a backup.Anchor, info notes.LogInfo) string {
 	switch {
 	case a.Full == nil:
 		return "no full backup of it is at the target"
-	case wayOfLink(a.Full) != wayCAPI:
-		return fmt.Sprintf("its full %s was made by way %s, which log of way %s does not continue", a.Full.ID, wayOfLink(a.Full), wayCAPI)
+	case wayOfLink(a.Full) != CAPI:
+		return fmt.Sprintf("its full %s was made by way %s, which log of way %s does not continue", a.Full.ID, wayOfLink(a.Full), CAPI)
 	case !info.Logged && a.Full.Stream != "":
 		return "its changes are no longer logged"
 	case !info.Logged:

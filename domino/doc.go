@@ -1,6 +1,8 @@
 // Package domino backs up HCL (Lotus, IBM) Domino servers while they run: all databases by the backup functions of the Notes C API, the extents of the transaction log, the attachment store and every other file
 // of the data directory; and it restores databases to any time. The C API is reached in a child process, package notes, so that this package needs neither cgo nor Domino's library.
 //
+// [New] returns the Source of the way that Options.Way names: CAPI, which most of this page is about, Hook or Offline. Check says which one is used, and which other this machine would allow where that cannot work.
+//
 // # Words
 //
 // A database is a file of the server: *.ns?, *.nt? and *.box below its data directory, or where directory and database links lead. Its instance id, DBIID, names one life of it in the transaction log: compact (but
@@ -53,23 +55,26 @@
 //	machine=other  with mode=server, when it is not the machine of the backups: media recovery only
 //	files=DIR      where a script finds the fetched files
 //
+// With Options.Console the server is then asked what the databases refer to in the attachment store and is not there; exactly these objects are put back when items were selected, and what is in no backup of the plan ends the
+// restore with an error that wraps backup.ErrPartial and names database and objects. What could not be asked is a warning, and all objects are put back.
+//
 // A rehearsal restores into a directory below the data directory as new replicas, opens each database, and removes all of it.
 //
 // # Without the C API
 //
-// HookSource has Domino's own backup, of release 12 and later, do the work: Domino calls the program quiesce-hook for each file, package hook carries the call to the run that waits, and the file is read into the stage while Domino keeps the database in
+// The way Hook has Domino's own backup, of release 12 and later, do the work: Domino calls the program quiesce-hook for each file, package hook carries the call to the run that waits, and the file is read into the stage while Domino keeps the database in
 // backup mode. Domino takes a file for safe once it was told so, and gives up extents of its log then; that is noted on disk before it is told, extents lie in the stage by then, and Salvage makes a backup of what a dead run left
 // there. Domino tells neither the numbers of extents nor which a database needs, so they are counted, and the chain begins anew, with fulls and the reason, whenever the count at the target and the note on this machine differ. A restore waits for
 // Domino's restore task, which a person starts, and brings the files that it asks for. A copy whose change information did not come is a failed item. It was run against a model of the two tasks, internal/sim/dominosim/backuptask.
 //
-// OfflineSource copies the files of a server that is stopped, or a snapshot of one. It refuses a directory of which a process has databases open, as far as that can be seen, and fails when one changes during the copy. There is no log to roll
+// The way Offline copies the files of a server that is stopped, or a snapshot of one. It refuses a directory of which a process has databases open, as far as that can be seen, and fails when one changes during the copy. There is no log to roll
 // forward. Of a snapshot it says that the databases are as after a power cut.
 //
 // # From one way to another
 //
 // Each backup notes the way that made it, "way" in its meta: capi, hook or offline. Every way verifies what the others made, and puts plain files and attachments of it back. With databases it is so:
 //
-//	made by   Source                                  HookSource   OfflineSource
+//	made by   CAPI                                    Hook         Offline
 //	capi      restores                                refuses      refuses
 //	hook      restores, with log=none where it has    restores     refuses
 //	          log, for which Domino told no numbers
@@ -88,7 +93,7 @@
 // # What is not
 //
 // No Domino server was at hand. All this was run against a model of one, internal/sim/dominosim, that keeps the documented rules. What no document says was decided so: with the answer that no full extent waits, Domino names the
-// current one; a recovery to a time accepts an extent that was copied before it was full, as the last it reads; and a database restored to the moment of its full, without log in the plan, can be recovered with what the server's own log
+// current one; the list of daosmgr listnlo is whole when no process has it open and it has not changed for a second; a recovery to a time accepts an extent that was copied before it was full, as the last it reads; and a database restored to the moment of its full, without log in the plan, can be recovered with what the server's own log
 // directory still has, or else needs a fixup, of which a warning tells.
 //
 // A context of NSFBackupStart dies with its process. quiesce-notes ends what it began when the agent dies; when it dies itself, Domino may hold the database in backup until the server is restarted. Recover, at the next run, tries to

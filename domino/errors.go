@@ -23,7 +23,7 @@ func later(err error) bool {
 }
 
 // fail names the operation and object that met err, with advice where it is one an operator can act on.
-func (s *Source) fail(ctx context.Context, op, object string, err error) error {
+func (s *capiSource) fail(ctx context.Context, op, object string, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -38,7 +38,7 @@ func (s *Source) fail(ctx context.Context, op, object string, err error) error {
 }
 
 // refuse is a thing that state or options forbid. Nothing was touched.
-func (s *Source) refuse(op, object, hint, format string, args ...any) error {
+func (s *capiSource) refuse(op, object, hint, format string, args ...any) error {
 	return &backup.Error{Op: op, App: application, Instance: s.opt.Instance, Artifact: object, Advice: hint, Err: fmt.Errorf("%w: %s", backup.ErrRefused, fmt.Sprintf(format, args...))}
 }
 
@@ -47,6 +47,7 @@ const (
 	adviceInBackup   = "let the other backup of the database end; if the program died, its mark stays until the server is restarted or the program's own reset command is used"
 	adviceArchiving  = "another program archives the transaction log; let it end, and let one program alone archive it, or each finds gaps"
 	adviceProcess    = "look at the console log and for an NSD file in IBM_TECHNICAL_SUPPORT or HCL_TECHNICAL_SUPPORT; run the agent as the user of the server, on its machine"
+	adviceState      = "let the state directory be one that this process may write to, with room"
 	adviceUnreadable = "run the agent as the user of the server, who owns its files"
 )
 

@@ -44,7 +44,7 @@ func example() error {
 	}
 
 	open := func(context.Context) (notes.API, error) { return server.Process(), nil }
-	source, err := domino.FromAPI(open, &domino.Options{Instance: "mail1/acme", StateDir: filepath.Join(dir, "state"), Now: clock, Parallel: 1})
+	source, err := domino.New(&domino.Options{Open: open, Instance: "mail1/acme", StateDir: filepath.Join(dir, "state"), Now: clock, Parallel: 1})
 	if err != nil {
 		return err
 	}

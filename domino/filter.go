@@ -72,7 +72,7 @@ func rebuilt(name string) bool {
 	case ".lck", ".dtf", ".tmp", ".mtc", ".txn", unfinished, replaced:
 		return true
 	}
-	return false
+	return strings.HasPrefix(base, listPrefix)
 }
 
 // rebuiltDirectory reports whether all of a directory is left out: full-text indexes and diagnostics.

@@ -27,7 +27,7 @@ import (
 type hookLab struct {
 	*lab
 	task  *backuptask.Task
-	hopt  HookOptions
+	hopt  Options
 	loads sync.WaitGroup
 	// switches has each backup of the log find all that was written: a server archives full extents only.
 	switches bool
@@ -45,7 +45,7 @@ func withTask(l *lab) *hookLab {
 	l.t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	program, err := os.Executable() // never run: see source
 	require.NoError(l.t, err)
-	h := &hookLab{lab: l, switches: true, hopt: HookOptions{Instance: "mail1/acme", StateDir: filepath.Join(l.dir, "hookstate"), CallDir: filepath.Join(dir, "calls"), DataDir: l.sim.DataDir(), NotesINI: l.sim.IniPath(),
+	h := &hookLab{lab: l, switches: true, hopt: Options{Way: Hook, Instance: "mail1/acme", StateDir: filepath.Join(l.dir, "hookstate"), CallDir: filepath.Join(dir, "calls"), DataDir: l.sim.DataDir(), NotesINI: l.sim.IniPath(),
 		Command: []string{program, "-c", "load backup {options}"}, Now: l.clock.now, StartTimeout: 20 * time.Second, IdleTimeout: 20 * time.Second, RestoreTimeout: 20 * time.Second}}
 	h.task = &backuptask.Task{API: l.sim.Process(), DataDir: l.sim.DataDir(), Clock: l.clock.now, Command: h.call(), Post: h.call("done")}
 	l.t.Cleanup(h.loads.Wait)
@@ -66,9 +66,8 @@ func (l *hookLab) call(word ...string) func(context.Context, []string) string {
 	}
 }
 
-func (l *hookLab) source() *HookSource {
-	h, err := NewHook(&l.hopt)
-	require.NoError(l.t, err)
+func (l *hookLab) source() *hookSource {
+	h := l.unmodelled()
 	h.begin = func(_ context.Context, options string) error {
 		l.mu.Lock()
 		l.asked = append(l.asked, options)
@@ -84,6 +83,14 @@ func (l *hookLab) source() *HookSource {
 	return h
 }
 
+// unmodelled is a source that runs its command.
+func (l *hookLab) unmodelled() *hookSource {
+	l.t.Helper()
+	s, err := New(&l.hopt)
+	require.NoError(l.t, err)
+	return s.(*hookSource)
+}
+
 // options are those of the loads since the last call.
 func (l *hookLab) options() []string {
 	l.mu.Lock()
@@ -95,7 +102,7 @@ func (l *hookLab) options() []string {
 
 // administrated is a source whose restores an administrator requests at the server.
 type administrated struct {
-	*HookSource
+	*hookSource
 	l *hookLab
 }
 
@@ -111,7 +118,7 @@ func (a administrated) Restore(ctx context.Context, r backup.RestoreRequest, set
 		}
 	}()
 	defer cancel(nil)
-	return a.HookSource.Restore(ctx, r, set)
+	return a.hookSource.Restore(ctx, r, set)
 }
 
 // request is what an administrator does in dominobackup.nsf for the databases of a plan.
@@ -330,7 +337,7 @@ func TestHookWithoutPost(t *testing.T) {
 
 func TestHookRefuses(t *testing.T) {
 	t.Parallel()
-	_, err := NewHook(nil)
+	_, err := New(&Options{Way: Hook})
 	for _, want := range []string{"state dir", "data dir", "{options}"} {
 		require.ErrorContains(t, err, want)
 	}
@@ -357,17 +364,13 @@ func TestHookCommand(t *testing.T) {
 	}
 	l := withTask(newLab(t))
 	l.hopt.Command = []string{sh, "-c", "echo 'load backup {options}' > asked"}
-	h, err := NewHook(&l.hopt)
-	require.NoError(t, err)
-	require.NoError(t, h.command(t.Context(), "-b"))
+	require.NoError(t, l.unmodelled().command(t.Context(), "-b"))
 	asked, err := os.ReadFile(filepath.Join(l.sim.DataDir(), "asked"))
 	require.NoError(t, err)
 	assert.Equal(t, "load backup -b\n", string(asked))
 
 	l.hopt.Command = []string{sh, "-c", "echo server is down for {options}; exit 3"}
-	h, err = NewHook(&l.hopt)
-	require.NoError(t, err)
-	err = h.command(t.Context(), "-t")
+	err = l.unmodelled().command(t.Context(), "-t")
 	require.ErrorContains(t, err, "exit status 3: server is down for -t")
 	assert.Contains(t, backup.Hint(err), "as the account of the server")
 }

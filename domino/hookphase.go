@@ -154,7 +154,7 @@ func (b *switchboard) expect(p *calling) {
 }
 
 // attending runs do while calls of Domino are answered as b has it, and returns when none is under way any more.
-func (h *HookSource) attending(ctx context.Context, b *switchboard, do func(ctx context.Context) error) error {
+func (h *hookSource) attending(ctx context.Context, b *switchboard, do func(ctx context.Context) error) error {
 	l, err := hook.Listen(h.opt.CallDir)
 	if err != nil {
 		return err

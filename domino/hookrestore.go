@@ -19,12 +19,12 @@ import (
 // Restore implements backup.Restorer: it waits for Domino's restore task, which an administrator starts by a request in dominobackup.nsf, and brings the files that it asks for. It ends when all databases of the plan
 // were asked for and Domino has said that it is through; when nothing is asked for any more; or when nothing came at all within Options.RestoreTimeout, which is an error, as is a database that was not asked for.
 // Domino decides where files go and up to when it rolls forward. Files beside the databases are put back first.
-func (h *HookSource) Restore(ctx context.Context, req backup.RestoreRequest, set *backup.RestoreSet) error {
+func (h *hookSource) Restore(ctx context.Context, req backup.RestoreRequest, set *backup.RestoreSet) error {
 	if len(req.Options) > 0 {
 		return h.base.fail(ctx, "restore", "", fmt.Errorf("%w: a restore by Domino's own task takes none here; the request in dominobackup.nsf has them", backup.ErrOption))
 	}
 	r := &hookRestore{h: h, req: req, set: set, byReference: map[string]placed{}, byName: map[string]placed{}, wanted: map[string]bool{}}
-	if err := h.base.only(wayHook, "Domino's own restore asks for the references that it was given with its backup, and this one has none", set); err != nil {
+	if err := h.base.only(Hook, "Domino's own restore asks for the references that it was given with its backup, and this one has none", set); err != nil {
 		return err
 	}
 	r.index()
@@ -51,19 +51,25 @@ func (h *HookSource) Restore(ctx context.Context, req backup.RestoreRequest, set
 			Err:    fmt.Errorf("%w: %d of %d files of databases were not asked for: %s", errSilent, len(missing), len(r.wanted), abbreviated(missing)),
 			Advice: "request them in dominobackup.nsf while the restore waits, and let Restore DB Command and Restore Translog Command call quiesce-hook, as doc/domino.md shows"}
 	})
+	if err == nil && r.rest.attachmentBase != "" {
+		err = r.rest.references(ctx, r.placed)
+	}
 	return h.base.fail(ctx, "restore", "", err)
 }
 
 // hookRestore is one restore.
 type hookRestore struct {
-	h   *HookSource
+	h   *hookSource
 	req backup.RestoreRequest
 	set *backup.RestoreSet
+	// rest is the restore of what is no database.
+	rest *restoring
 	// byReference has what was given to Domino when a file was taken; byName is for requests without it.
 	byReference, byName map[string]placed
 
 	mu     sync.Mutex
 	wanted map[string]bool // artifacts of databases, and whether they were brought
+	placed []string        // databases as Domino has them now
 }
 
 // key of a file for which Domino gives no reference: what it said of it when it was taken.
@@ -147,10 +153,25 @@ func (r *hookRestore) bring(ctx context.Context, c hook.Call) (string, error) {
 	if _, is := r.wanted[p.entry.Name]; is && !r.wanted[p.entry.Name] {
 		r.wanted[p.entry.Name] = true
 		if !strings.HasSuffix(p.entry.Name, deltaSuffix) {
+			r.placed = append(r.placed, nameOf(r.h.opt.DataDir, c.To))
 			r.set.ItemDone()
 		}
 	}
 	return p.entry.Meta[metaReference], nil
+}
+
+// temporarySuffix ends the name under which Domino restores a database before it puts it in place.
+const temporarySuffix = ".dad"
+
+// nameOf is how Domino will name a database: below its data directory, or by its full path.
+func nameOf(data, path string) string {
+	if strings.EqualFold(filepath.Ext(path), temporarySuffix) {
+		path = path[:len(path)-len(temporarySuffix)]
+	}
+	if rel, err := filepath.Rel(data, path); err == nil && filepath.IsLocal(rel) {
+		return filepath.ToSlash(rel)
+	}
+	return path
 }
 
 // beside puts plain files and attachments back, which Domino's restore does not know.
@@ -191,6 +212,10 @@ func (r *hookRestore) beside(ctx context.Context) error {
 			Advice: "allow overwriting: Domino restores under the name that its own request says, and nothing is replaced that it does not replace itself"}
 	}
 	x := &restoring{s: r.h.base, r: r.req, set: r.set, c: c}
+	r.rest = x
+	if inv != nil {
+		x.attachmentBase = inv.attachments
+	}
 	for _, f := range c.plainFiles() {
 		if err := x.plain(ctx, f); err != nil {
 			return err
@@ -202,9 +227,6 @@ func (r *hookRestore) beside(ctx context.Context) error {
 	if len(c.attachments) == 0 {
 		return nil
 	}
-	if inv != nil {
-		x.attachmentBase = inv.attachments
-	}
 	if x.attachmentBase == "" {
 		r.set.Warn("notes.ini names no attachment store (DAOSBasePath), and its objects were not restored")
 		return nil
@@ -214,7 +236,7 @@ func (r *hookRestore) beside(ctx context.Context) error {
 
 // Verify implements backup.Verifier, without a server: every artifact is read to its end and compared with the size and checksum of when it was taken; a database must begin as one, be as long as its header says, and
 // have its change information; the extents of a link must all be there. Only a recovery tells whether Domino can use them.
-func (h *HookSource) Verify(ctx context.Context, set *backup.RestoreSet) error {
+func (h *hookSource) Verify(ctx context.Context, set *backup.RestoreSet) error {
 	return h.base.verify(ctx, set)
 }
 
@@ -257,8 +279,3 @@ func (v *verifying) hooked(ctx context.Context) error {
 	}
 	return nil
 }
-
-var (
-	_ backup.Restorer = (*HookSource)(nil)
-	_ backup.Verifier = (*HookSource)(nil)
-)

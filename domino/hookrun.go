@@ -27,7 +27,7 @@ const (
 )
 
 // Backup implements backup.Source. Domino is asked for its log, then for all databases, or in a log run for those that are new or have a new DBIID.
-func (h *HookSource) Backup(ctx context.Context, req backup.Request, st *backup.Stage) (out backup.Result, err error) {
+func (h *hookSource) Backup(ctx context.Context, req backup.Request, st *backup.Stage) (out backup.Result, err error) {
 	if req.Kind == backup.Log && h.opt.NoLog {
 		return out, h.base.refuse("back up the log of", "", adviceStyle, "the configuration says that the server keeps no log that can be archived (no_log)")
 	}
@@ -47,7 +47,7 @@ func (h *HookSource) Backup(ctx context.Context, req backup.Request, st *backup.
 
 // hookRun is one call of Backup.
 type hookRun struct {
-	h   *HookSource
+	h   *hookSource
 	req backup.Request
 	// r copies files as for a Source.
 	r *run
@@ -145,7 +145,7 @@ func (r *hookRun) result(ctx context.Context, full bool) (out backup.Result, err
 		}
 		items = append(items, it)
 	}
-	return backup.Result{Items: items, Untaken: untaken, Warnings: slices.Concat(r.r.inv.warnings, r.r.warnings), Meta: map[string]string{"data": r.h.opt.DataDir, metaWay: wayHook},
+	return backup.Result{Items: items, Untaken: untaken, Warnings: slices.Concat(r.r.inv.warnings, r.r.warnings), Meta: map[string]string{"data": r.h.opt.DataDir, metaWay: string(Hook)},
 		Pending: &acknowledged{r.h, r.req.Job, r.at.hookState}}, nil
 }
 
@@ -355,7 +355,7 @@ func (r *hookRun) database(name string, c hook.Call) *hookDatabase {
 	db := r.databases[name]
 	if db == nil {
 		at := r.h.base.opt.Now()
-		db = &hookDatabase{item: backup.Item{Name: name, Kind: backup.Full, Window: backup.Window{From: at, To: at}, Checkpoint: wayNote(wayHook)}}
+		db = &hookDatabase{item: backup.Item{Name: name, Kind: backup.Full, Window: backup.Window{From: at, To: at}, Checkpoint: wayNote(Hook)}}
 		if r.req.Kind == backup.Log {
 			if db.item.Reason = r.at.reason; r.at.reason == "" {
 				db.item.Reason = "Domino counts it as new, or as a new instance (DBIID)"
@@ -407,7 +407,7 @@ func (r *hookRun) change(ctx context.Context, c hook.Call, name, ref string, db 
 
 // acknowledged notes, once the backup is durable, that what Domino was told is true.
 type acknowledged struct {
-	h     *HookSource
+	h     *hookSource
 	job   string
 	state hookState
 }
@@ -423,7 +423,7 @@ func (t *acknowledged) Abort(context.Context) error { return nil }
 
 // Salvage implements backup.Salvager: Domino has given up the extents that a dead run took, and takes its databases for safe. Extents are kept as far as they follow each other, and databases that have their change
 // information.
-func (h *HookSource) Salvage(_ context.Context, d *backup.DeadRun) (out backup.Salvaged, err error) {
+func (h *hookSource) Salvage(_ context.Context, d *backup.DeadRun) (out backup.Salvaged, err error) {
 	var link *backup.Item
 	var at uint64
 	committed := map[string]*backup.StagedArtifact{}
@@ -454,11 +454,11 @@ func (h *HookSource) Salvage(_ context.Context, d *backup.DeadRun) (out backup.S
 	if link != nil {
 		out.Items = append(out.Items, *link)
 	}
-	out.Meta = map[string]string{"data": h.opt.DataDir, metaWay: wayHook}
+	out.Meta = map[string]string{"data": h.opt.DataDir, metaWay: string(Hook)}
 	return out, nil
 }
 
 var (
-	_ backup.Source   = (*HookSource)(nil)
-	_ backup.Salvager = (*HookSource)(nil)
+	_ Source          = (*hookSource)(nil)
+	_ backup.Salvager = (*hookSource)(nil)
 )

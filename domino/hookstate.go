@@ -31,7 +31,7 @@ type hookState struct {
 }
 
 // loadHookState reads the note of a job; there is none before its first run.
-func (h *HookSource) loadHookState(job string) (s *hookState, err error) {
+func (h *hookSource) loadHookState(job string) (s *hookState, err error) {
 	text, err := os.ReadFile(h.base.statePath(job, "hook"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -46,7 +46,7 @@ func (h *HookSource) loadHookState(job string) (s *hookState, err error) {
 	return s, nil
 }
 
-func (h *HookSource) saveHookState(job string, s hookState) error {
+func (h *hookSource) saveHookState(job string, s hookState) error {
 	text, err := json.Marshal(s)
 	if err != nil {
 		return err
@@ -80,7 +80,7 @@ func (s *hookState) resume(req backup.Request) epoch {
 	const none = "no full backup with log is at the target"
 	last := req.Anchors[itemLog].Last
 	if other := byOtherSince(req, s); other != nil {
-		return fresh(fmt.Sprintf("backup %s was made by way %s, which log of way %s does not continue", other.ID, wayOfLink(other), wayHook))
+		return fresh(fmt.Sprintf("backup %s was made by way %s, which log of way %s does not continue", other.ID, wayOfLink(other), Hook))
 	}
 	switch {
 	case s == nil && last == nil:
@@ -121,7 +121,7 @@ func byOtherSince(req backup.Request, s *hookState) (newest *backup.Link) {
 			continue // alike by every way
 		}
 		for _, l := range []*backup.Link{a.Full, a.Last} {
-			if l != nil && wayOfLink(l) != wayHook && (s == nil || l.ID > s.Run) && (newest == nil || l.ID > newest.ID) {
+			if l != nil && wayOfLink(l) != Hook && (s == nil || l.ID > s.Run) && (newest == nil || l.ID > newest.ID) {
 				newest = l
 			}
 		}

@@ -41,7 +41,7 @@ func (v *inventory) warn(format string, args ...any) {
 }
 
 // look walks the data directory, following links, and names what belongs to a backup.
-func (s *Source) look(ctx, calls context.Context, t *thread) (*inventory, error) {
+func (s *capiSource) look(ctx, calls context.Context, t *thread) (*inventory, error) {
 	data, err := t.DataDirectory(calls)
 	if err != nil {
 		return nil, fmt.Errorf("ask for the data directory: %w", err)
@@ -53,7 +53,7 @@ func (s *Source) look(ctx, calls context.Context, t *thread) (*inventory, error)
 }
 
 // lookIn is look where the data directory is known. value is of notes.ini, which may be nil.
-func (s *Source) lookIn(ctx context.Context, data string, value func(n *ini, key string) (string, error)) (*inventory, error) {
+func (s *capiSource) lookIn(ctx context.Context, data string, value func(n *ini, key string) (string, error)) (*inventory, error) {
 	v := &inventory{data: filepath.Clean(data)}
 	if err := s.configuration(v); err != nil {
 		return nil, err
@@ -86,7 +86,7 @@ func (s *Source) lookIn(ctx context.Context, data string, value func(n *ini, key
 }
 
 // configuration reads notes.ini where it is.
-func (s *Source) configuration(v *inventory) error {
+func (s *capiSource) configuration(v *inventory) error {
 	at := s.opt.NotesINI
 	if at == "" {
 		at = filepath.Join(v.data, "notes.ini")
@@ -107,7 +107,7 @@ func (s *Source) configuration(v *inventory) error {
 }
 
 // found refuses names in Options.Include that are not there.
-func (s *Source) found(v *inventory) error {
+func (s *capiSource) found(v *inventory) error {
 	if len(s.pick.include) == 0 {
 		return nil
 	}
@@ -123,7 +123,7 @@ func (s *Source) found(v *inventory) error {
 
 // walk is one pass over the data directory.
 type walk struct {
-	s *Source
+	s *capiSource
 	v *inventory
 	// seen are real directories, so that links do not lead in circles; apart are those that are not part of the tree.
 	seen, apart map[string]bool

@@ -15,7 +15,7 @@ import (
 
 func TestOptionsAreCheckedAtOnce(t *testing.T) {
 	t.Parallel()
-	_, err := FromAPI(nil, &Options{StateDir: "relative", NotesINI: "relative", Parallel: 99, OfflineWait: -1, Include: []string{""}})
+	_, err := New(&Options{StateDir: "relative", NotesINI: "relative", Parallel: 99, OfflineWait: -1, Include: []string{""}})
 	for _, want := range []string{"state dir", "notes.ini", "parallel", "offline wait", "pattern"} {
 		assert.ErrorContains(t, err, want)
 	}
@@ -37,7 +37,7 @@ func TestPatterns(t *testing.T) {
 }
 
 // inventoryOf is what a source sees.
-func inventoryOf(t *testing.T, s *Source) *inventory {
+func inventoryOf(t *testing.T, s *capiSource) *inventory {
 	t.Helper()
 	var v *inventory
 	require.NoError(t, s.with(t.Context(), func(calls context.Context, th *thread) (err error) {

@@ -2,14 +2,10 @@ package domino
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -63,10 +59,18 @@ func newLab(t testing.TB, change ...func(*dominosim.Config)) *lab {
 	return l
 }
 
-func (l *lab) source() *Source {
-	s, err := FromAPI(func(context.Context) (notes.API, error) { return l.sim.Process(), nil }, &l.opt)
+func (l *lab) source() *capiSource {
+	return l.over(func(context.Context) (notes.API, error) { return l.sim.Process(), nil })
+}
+
+// over is a source over processes that open starts.
+func (l *lab) over(open func(context.Context) (notes.API, error)) *capiSource {
+	l.t.Helper()
+	o := l.opt
+	o.Open = open
+	s, err := New(&o)
 	require.NoError(l.t, err)
-	return s
+	return s.(*capiSource)
 }
 
 // create makes databases with one entry each.
@@ -143,40 +147,6 @@ func named(names ...string) (out []backup.Selection) {
 		out = append(out, backup.Selection{Name: n})
 	}
 	return out
-}
-
-// databasesOf are the names of the databases in the data directory.
-func (l *lab) databasesOf() (names []string) {
-	_ = filepath.WalkDir(l.sim.DataDir(), func(path string, e fs.DirEntry, err error) error {
-		if err == nil && !e.IsDir() && isDatabase(path) {
-			rel, _ := filepath.Rel(l.sim.DataDir(), path)
-			names = append(names, filepath.ToSlash(rel))
-		}
-		return nil
-	})
-	slices.Sort(names)
-	return names
-}
-
-// print is a fingerprint of the databases.
-func (l *lab) print(skip func(name string) bool) (string, error) {
-	sum := sha256.New()
-	n := 0
-	for _, name := range l.databasesOf() {
-		if skip(name) {
-			continue
-		}
-		all, err := l.sim.Read(name)
-		if err != nil {
-			return "", err
-		}
-		n += len(all)
-		fmt.Fprintf(sum, "%s\n", name)
-		for _, k := range slices.Sorted(maps.Keys(all)) {
-			fmt.Fprintf(sum, "%q=%q\n", k, all[k])
-		}
-	}
-	return fmt.Sprintf("%d entries %s", n, hex.EncodeToString(sum.Sum(nil)[:8])), nil
 }
 
 // leavings are files of ours in the data directory.

@@ -27,7 +27,7 @@ const (
 )
 
 // archiving runs do while this process archives the log.
-func archiving(ctx, calls context.Context, s *Source, t *thread, do func() error) (err error) {
+func archiving(ctx, calls context.Context, s *capiSource, t *thread, do func() error) (err error) {
 	if err := t.ArchivingBegin(calls); err != nil {
 		return fmt.Errorf("begin archiving the log: %w", err)
 	}
@@ -51,7 +51,7 @@ func (r *run) offered(ctx context.Context, t *thread) (o *offer, err error) {
 }
 
 // list goes through the extents. With the answer that no full one waits Domino still names the current one (derived from [UG Incremental Archiving of Logs]).
-func list(ctx, calls context.Context, s *Source, t *thread) (*offer, error) {
+func list(ctx, calls context.Context, s *capiSource, t *thread) (*offer, error) {
 	o := &offer{at: s.opt.Now()}
 	next := t.FirstLog
 	for {
@@ -285,7 +285,7 @@ func (r *run) notesINI(ctx context.Context, item string) error {
 
 // archived is what Domino is told once the backup is durable: these extents are safe.
 type archived struct {
-	s       *Source
+	s       *capiSource
 	log     *slog.Logger
 	id      notes.UNID
 	extents []notes.Extent

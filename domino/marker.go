@@ -47,14 +47,14 @@ func short(text string) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-func (s *Source) statePath(job, what string) string {
+func (s *capiSource) statePath(job, what string) string {
 	return filepath.Join(s.opt.StateDir, "domino-"+short(s.opt.Instance+"\x00"+job)+"."+what)
 }
 
-func (s *Source) markerPath(job string) string { return s.statePath(job, "inbackup") }
+func (s *capiSource) markerPath(job string) string { return s.statePath(job, "inbackup") }
 
 // newMarker begins the note of a run, which takes over what an earlier one could not end.
-func (s *Source) newMarker(req backup.Request, left []string) (*marker, error) {
+func (s *capiSource) newMarker(req backup.Request, left []string) (*marker, error) {
 	m := &marker{path: s.markerPath(req.Job), noted: map[string]bool{}, begun: map[string]bool{}}
 	for _, n := range left {
 		m.noted[n], m.begun[n] = true, true
@@ -72,8 +72,7 @@ func (s *Source) newMarker(req backup.Request, left []string) (*marker, error) {
 		m.f, err = os.OpenFile(m.path, os.O_APPEND|os.O_WRONLY, 0o600)
 	}
 	if err != nil {
-		return nil, &backup.Error{Op: "note what goes into backup in", App: application, Instance: s.opt.Instance, Artifact: m.path, Err: err,
-			Advice: "let the state directory be one that this process may write to, with room"}
+		return nil, &backup.Error{Op: "note what goes into backup in", App: application, Instance: s.opt.Instance, Artifact: m.path, Err: err, Advice: adviceState}
 	}
 	return m, nil
 }
@@ -147,7 +146,7 @@ func dropState(path string) error {
 }
 
 // leftInBackup reads what a run of that job may have left in backup, and which run that was. A last line that is torn was never acted upon.
-func (s *Source) leftInBackup(job string) (names []string, id backup.ID, err error) {
+func (s *capiSource) leftInBackup(job string) (names []string, id backup.ID, err error) {
 	f, err := os.Open(s.markerPath(job))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, "", nil

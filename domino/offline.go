@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/quiesce-go/quiesce/backup"
 )
@@ -21,65 +20,27 @@ const (
 	logFilePrefix = "logfiles/"
 )
 
-// OfflineOptions adjusts an OfflineSource. DataDir is required.
-type OfflineOptions struct {
-	// Instance is the name of the server in manifests and messages. Default: "server".
-	Instance string
-	// DataDir is the data directory of a server that is stopped, or a snapshot of one.
-	DataDir string
-	// NotesINI is the path of notes.ini. Default: notes.ini in the data directory. What paths it has must be right for a snapshot too.
-	NotesINI string
-	// Snapshot says that DataDir is a snapshot. What is in it is as after a power cut, unless the server was stopped when it was made, and no server is looked for.
-	Snapshot bool
-	// Include, Exclude and SkipLinks choose databases as for a Source.
-	Include, Exclude []string
-	SkipLinks        bool
-	// SkipFiles leaves out plain files and notes.ini, SkipAttachments the attachment store (DAOS), SkipLog the files of the transaction log.
-	SkipFiles, SkipAttachments, SkipLog bool
-	// Now is the clock of this machine. Nil means that.
-	Now func() time.Time
+// offlineSource is the way Offline: it copies the files of a server that does not run.
+type offlineSource struct {
+	opt  Options
+	base *capiSource
 }
 
-// OfflineSource copies the files of a server that does not run. It is safe for concurrent use.
-type OfflineSource struct {
-	opt  OfflineOptions
-	base *Source
-}
+func newOffline(opt Options) *offlineSource { return &offlineSource{opt, newCAPI(opt)} }
 
-// NewOffline returns an OfflineSource. It does no I/O.
-func NewOffline(o *OfflineOptions) (*OfflineSource, error) {
-	var opt OfflineOptions
-	if o != nil {
-		opt = *o
-	}
-	var errs []error
-	if !filepath.IsAbs(opt.DataDir) {
-		errs = append(errs, fmt.Errorf("data dir %q: want an absolute path", opt.DataDir))
-	}
-	base := Options{Instance: opt.Instance, StateDir: opt.DataDir, NotesINI: opt.NotesINI, Include: opt.Include, Exclude: opt.Exclude, SkipLinks: opt.SkipLinks,
-		SkipFiles: opt.SkipFiles, SkipAttachments: opt.SkipAttachments, Now: opt.Now}
-	if len(errs) == 0 {
-		errs = append(errs, base.validate())
-	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, &backup.Error{Op: "read options", App: application, Instance: opt.Instance, Err: err}
-	}
-	return &OfflineSource{opt, &Source{opt: base.withDefaults(), pick: filter{opt.Include, opt.Exclude}}}, nil
-}
-
-// Close has nothing to release.
-func (o *OfflineSource) Close() error { return nil }
+// Close implements io.Closer.
+func (o *offlineSource) Close() error { return nil }
 
 // Describe implements backup.Source. Without Domino there is no log that can be rolled forward.
-func (o *OfflineSource) Describe() backup.Description {
+func (o *offlineSource) Describe() backup.Description {
 	return backup.Description{Application: application, Instance: o.base.opt.Instance, Kinds: []backup.Kind{backup.Full}}
 }
 
 // String names the server.
-func (o *OfflineSource) String() string { return o.base.String() }
+func (o *offlineSource) String() string { return o.base.String() }
 
 // LogValue implements slog.LogValuer.
-func (o *OfflineSource) LogValue() slog.Value { return o.base.LogValue() }
+func (o *offlineSource) LogValue() slog.Value { return o.base.LogValue() }
 
 const (
 	adviceStopped  = "stop the server, or take a snapshot of its volumes and say so (snapshot); only the ways capi and hook copy from a server that runs"
@@ -88,7 +49,7 @@ const (
 )
 
 // idle refuses when a process has databases open. What cannot be known is returned as a sentence.
-func (o *OfflineSource) idle(ctx context.Context, op string, inv *inventory) (unknown string, err error) {
+func (o *offlineSource) idle(ctx context.Context, op string, inv *inventory) (unknown string, err error) {
 	if o.opt.Snapshot {
 		return "", nil
 	}
@@ -107,7 +68,7 @@ func (o *OfflineSource) idle(ctx context.Context, op string, inv *inventory) (un
 }
 
 // Backup implements backup.Source. Every database is copied as it lies there, after it was made sure, as far as can be known, that no server has it open; one that changes meanwhile shows that there is one.
-func (o *OfflineSource) Backup(ctx context.Context, req backup.Request, st *backup.Stage) (backup.Result, error) {
+func (o *offlineSource) Backup(ctx context.Context, req backup.Request, st *backup.Stage) (backup.Result, error) {
 	r := &run{s: o.base, req: req, st: st, now: seen{}}
 	out, err := o.all(ctx, r)
 	if err != nil {
@@ -116,7 +77,7 @@ func (o *OfflineSource) Backup(ctx context.Context, req backup.Request, st *back
 	return out, nil
 }
 
-func (o *OfflineSource) all(ctx context.Context, r *run) (out backup.Result, err error) {
+func (o *offlineSource) all(ctx context.Context, r *run) (out backup.Result, err error) {
 	if ctx.Err() != nil {
 		return out, context.Cause(ctx)
 	}
@@ -127,7 +88,7 @@ func (o *OfflineSource) all(ctx context.Context, r *run) (out backup.Result, err
 	if err != nil {
 		return out, err
 	}
-	meta := map[string]string{"data": r.inv.data, metaWay: wayOffline, "consistency": "stopped"}
+	meta := map[string]string{"data": r.inv.data, metaWay: string(Offline), "consistency": "stopped"}
 	switch {
 	case o.opt.Snapshot:
 		meta["consistency"] = "crash"
@@ -150,7 +111,7 @@ func (o *OfflineSource) all(ctx context.Context, r *run) (out backup.Result, err
 	return backup.Result{Items: items, Untaken: r.inv.left, Meta: meta, Warnings: slices.Concat(r.inv.warnings, r.warnings)}, nil
 }
 
-func (o *OfflineSource) items(ctx context.Context, r *run, p *plan) (items []backup.Item, err error) {
+func (o *offlineSource) items(ctx context.Context, r *run, p *plan) (items []backup.Item, err error) {
 	add := func(it backup.Item, err error) error {
 		if err == nil {
 			items = append(items, it)
@@ -182,9 +143,9 @@ func (o *OfflineSource) items(ctx context.Context, r *run, p *plan) (items []bac
 }
 
 // database copies one database.
-func (o *OfflineSource) database(ctx context.Context, r *run, w wanted) (backup.Item, error) {
+func (o *offlineSource) database(ctx context.Context, r *run, w wanted) (backup.Item, error) {
 	at := o.base.opt.Now()
-	it := backup.Item{Name: w.name, Kind: backup.Full, Window: backup.Window{From: at, To: at}, Checkpoint: wayNote(wayOffline)}
+	it := backup.Item{Name: w.name, Kind: backup.Full, Window: backup.Window{From: at, To: at}, Checkpoint: wayNote(Offline)}
 	damage, err := r.checked(ctx, backup.Artifact{Name: databasePrefix + w.name, Item: w.name, Role: backup.RoleData}, w.path, !o.opt.Snapshot)
 	if err == nil && damage != nil {
 		if !o.opt.Snapshot {
@@ -204,7 +165,7 @@ func (o *OfflineSource) database(ctx context.Context, r *run, w wanted) (backup.
 }
 
 // unchanged refuses when a database is not as it was found: somebody writes.
-func (o *OfflineSource) unchanged(ctx context.Context, inv *inventory) error {
+func (o *offlineSource) unchanged(ctx context.Context, inv *inventory) error {
 	if o.opt.Snapshot {
 		return nil
 	}
@@ -232,13 +193,13 @@ func logDir(inv *inventory) string {
 }
 
 // logFiles copies extents and control file, for Domino's restart recovery of these very databases. They can never roll a backup forward.
-func (o *OfflineSource) logFiles(ctx context.Context, r *run) (it backup.Item, there bool, err error) {
+func (o *offlineSource) logFiles(ctx context.Context, r *run) (it backup.Item, there bool, err error) {
 	dir := logDir(r.inv)
 	if dir == "" || o.opt.SkipLog {
 		return it, false, nil
 	}
 	at := o.base.opt.Now()
-	it = backup.Item{Name: itemLogFiles, Kind: backup.Full, Window: backup.Window{From: at, To: at}, Checkpoint: wayNote(wayOffline)}
+	it = backup.Item{Name: itemLogFiles, Kind: backup.Full, Window: backup.Window{From: at, To: at}, Checkpoint: wayNote(Offline)}
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, os.ErrNotExist) {
 		r.warn("the log directory %s is not there, and its files are not in the backup", dir)
@@ -266,10 +227,11 @@ func (o *OfflineSource) logFiles(ctx context.Context, r *run) (it backup.Item, t
 }
 
 // Check implements backup.Checker.
-func (o *OfflineSource) Check(ctx context.Context, _ backup.StageDir) (out []backup.Finding) {
+func (o *offlineSource) Check(ctx context.Context, _ backup.StageDir) (out []backup.Finding) {
 	note := func(what string, err error) {
 		out = append(out, backup.Finding{What: what, Err: err, Hint: advice(err)})
 	}
+	out = append(out, o.base.way())
 	inv, err := o.base.lookIn(ctx, o.opt.DataDir, dataValue)
 	note("data directory can be read: "+o.opt.DataDir, o.base.fail(ctx, "look at the data directory of", "", err))
 	if err != nil {
@@ -285,6 +247,9 @@ func (o *OfflineSource) Check(ctx context.Context, _ backup.StageDir) (out []bac
 	}
 	unknown, err := o.idle(ctx, "check", inv)
 	note("no server runs on the data directory", err)
+	if err != nil {
+		out = append(out, o.base.otherWays(ctx)...)
+	}
 	if unknown != "" {
 		note(fmt.Sprintf(warnUnprovable, unknown), nil)
 	}
@@ -292,7 +257,7 @@ func (o *OfflineSource) Check(ctx context.Context, _ backup.StageDir) (out []bac
 }
 
 // Estimate implements backup.Estimator.
-func (o *OfflineSource) Estimate(ctx context.Context, _ backup.Request) (bytes int64, err error) {
+func (o *offlineSource) Estimate(ctx context.Context, _ backup.Request) (bytes int64, err error) {
 	inv, err := o.base.lookIn(ctx, o.opt.DataDir, dataValue)
 	if err != nil {
 		return 0, o.base.fail(ctx, "estimate", "", err)
@@ -313,7 +278,7 @@ func (o *OfflineSource) Estimate(ctx context.Context, _ backup.Request) (bytes i
 }
 
 // Verify implements backup.Verifier as Source does: sizes, checksums and headers.
-func (o *OfflineSource) Verify(ctx context.Context, set *backup.RestoreSet) error {
+func (o *offlineSource) Verify(ctx context.Context, set *backup.RestoreSet) error {
 	return o.base.verify(ctx, set)
 }
 
@@ -330,9 +295,4 @@ func (v *verifying) plain(ctx context.Context) error {
 	return nil
 }
 
-var (
-	_ backup.Source    = (*OfflineSource)(nil)
-	_ backup.Checker   = (*OfflineSource)(nil)
-	_ backup.Estimator = (*OfflineSource)(nil)
-	_ backup.Verifier  = (*OfflineSource)(nil)
-)
+var _ Source = (*offlineSource)(nil)

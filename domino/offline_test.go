@@ -17,14 +17,14 @@ import (
 	"github.com/quiesce-go/quiesce/backup/backuptest"
 )
 
-func (l *lab) offline(change ...func(*OfflineOptions)) *OfflineSource {
-	o := OfflineOptions{Instance: "mail1/acme", DataDir: l.sim.DataDir(), NotesINI: l.sim.IniPath(), Now: l.clock.now}
+func (l *lab) offline(change ...func(*Options)) *offlineSource {
+	o := Options{Way: Offline, Instance: "mail1/acme", DataDir: l.sim.DataDir(), NotesINI: l.sim.IniPath(), Now: l.clock.now}
 	for _, c := range change {
 		c(&o)
 	}
-	s, err := NewOffline(&o)
+	s, err := New(&o)
 	require.NoError(l.t, err)
-	return s
+	return s.(*offlineSource)
 }
 
 func (l *lab) offlineJob(s backup.Source) *job {
@@ -51,7 +51,7 @@ func (s snapshotted) Backup(ctx context.Context, req backup.Request, st *backup.
 	if err != nil {
 		return backup.Result{}, err
 	}
-	return s.a.offline(func(o *OfflineOptions) {
+	return s.a.offline(func(o *Options) {
 		o.DataDir, o.NotesINI, o.Snapshot, o.Exclude = at, filepath.Join(at, "notes.ini"), true, []string{"others/*"}
 	}).Backup(ctx, req, st)
 }
@@ -181,9 +181,9 @@ func TestOfflineFindsAWriter(t *testing.T) {
 
 func TestOfflineOptions(t *testing.T) {
 	t.Parallel()
-	_, err := NewOffline(nil)
+	_, err := New(&Options{Way: Offline})
 	require.ErrorContains(t, err, "data dir")
-	_, err = NewOffline(&OfflineOptions{DataDir: t.TempDir(), Exclude: []string{""}})
+	_, err = New(&Options{Way: Offline, DataDir: t.TempDir(), Exclude: []string{""}})
 	require.ErrorContains(t, err, "pattern")
 }
 

@@ -10,14 +10,14 @@ import (
 	"github.com/quiesce-go/quiesce/backup"
 )
 
-// Restore implements backup.Restorer: files go back where they were below OfflineOptions.DataDir, or with the option data=DIR below that directory, while no server runs there. notes.ini and log files that are there are left
+// Restore implements backup.Restorer: files go back where they were below Options.DataDir, or with the option data=DIR below that directory, while no server runs there. notes.ini and log files that are there are left
 // alone.
-func (o *OfflineSource) Restore(ctx context.Context, req backup.RestoreRequest, set *backup.RestoreSet) error {
+func (o *offlineSource) Restore(ctx context.Context, req backup.RestoreRequest, set *backup.RestoreSet) error {
 	return o.base.fail(ctx, "restore", "", o.restore(ctx, req, set))
 }
 
-func (o *OfflineSource) restore(ctx context.Context, req backup.RestoreRequest, set *backup.RestoreSet) error {
-	if err := o.base.only(wayOffline, "without Domino its databases cannot be completed with their change information, nor rolled forward with their log", set); err != nil {
+func (o *offlineSource) restore(ctx context.Context, req backup.RestoreRequest, set *backup.RestoreSet) error {
+	if err := o.base.only(Offline, "without Domino its databases cannot be completed with their change information, nor rolled forward with their log", set); err != nil {
 		return err
 	}
 	data := o.opt.DataDir
@@ -43,7 +43,7 @@ func (o *OfflineSource) restore(ctx context.Context, req backup.RestoreRequest, 
 	if err != nil {
 		return err
 	}
-	into := &OfflineSource{base: &to}
+	into := &offlineSource{base: &to}
 	unknown, err := into.idle(ctx, "restore", inv)
 	if err != nil {
 		return err
@@ -84,7 +84,7 @@ func (o *OfflineSource) restore(ctx context.Context, req backup.RestoreRequest, 
 }
 
 // put writes everything: plain files first, since notes.ini says where the rest goes.
-func (o *OfflineSource) put(ctx context.Context, x *restoring, logs []*backup.RestoreStep) error {
+func (o *offlineSource) put(ctx context.Context, x *restoring, logs []*backup.RestoreStep) error {
 	for _, f := range x.c.plainFiles() {
 		if err := x.plain(ctx, f); err != nil {
 			return err
@@ -122,7 +122,7 @@ func (o *OfflineSource) put(ctx context.Context, x *restoring, logs []*backup.Re
 }
 
 // replace puts a database in place.
-func (o *OfflineSource) replace(ctx context.Context, x *restoring, t *target) error {
+func (o *offlineSource) replace(ctx context.Context, x *restoring, t *target) error {
 	if err := x.create(ctx, t.copy, t.temp, t.temp, 0o640); err != nil {
 		return err
 	}
@@ -133,7 +133,7 @@ func (o *OfflineSource) replace(ctx context.Context, x *restoring, t *target) er
 }
 
 // putLogs puts log files into a log directory that has none. Others there belong to other databases, or to later ones.
-func (o *OfflineSource) putLogs(ctx context.Context, x *restoring, dir string, logs []*backup.RestoreStep) error {
+func (o *offlineSource) putLogs(ctx context.Context, x *restoring, dir string, logs []*backup.RestoreStep) error {
 	for _, step := range logs {
 		if dir == "" {
 			x.set.Warn("notes.ini names no directory for the transaction log (TRANSLOG_Path), and log files were not restored")
@@ -158,5 +158,3 @@ func (o *OfflineSource) putLogs(ctx context.Context, x *restoring, dir string, l
 	}
 	return nil
 }
-
-var _ backup.Restorer = (*OfflineSource)(nil)

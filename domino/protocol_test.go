@@ -15,8 +15,8 @@ import (
 )
 
 // overProtocol is a source that reaches the model as it reaches the child process, by the protocol of package notes.
-func (l *lab) overProtocol(conns chan<- net.Conn) *Source {
-	s, err := FromAPI(func(ctx context.Context) (notes.API, error) {
+func (l *lab) overProtocol(conns chan<- net.Conn) *capiSource {
+	return l.over(func(ctx context.Context) (notes.API, error) {
 		ours, theirs := net.Pipe()
 		p := l.sim.Process()
 		go func() {
@@ -27,9 +27,7 @@ func (l *lab) overProtocol(conns chan<- net.Conn) *Source {
 			conns <- ours
 		}
 		return notes.Connect(ctx, ours)
-	}, &l.opt)
-	require.NoError(l.t, err)
-	return s
+	})
 }
 
 func TestOverTheProtocol(t *testing.T) {

@@ -11,7 +11,7 @@ import (
 // Recover implements backup.Recoverer. It ends what a dead run of this job left in backup, as far as the C API allows: the context of a backup dies with its process and there is no function to end the backup of
 // another, so all that can be done is to begin a backup of the same database and to abort it. Where Domino still answers that a backup is in progress, the note stays, runs go on, and that database fails by its name
 // with what to do. What the note does not name is not touched.
-func (s *Source) Recover(ctx context.Context, job string, _ backup.History) error {
+func (s *capiSource) Recover(ctx context.Context, job string, _ backup.History) error {
 	names, id, err := s.leftInBackup(job)
 	if err != nil {
 		return &backup.Error{Op: "recover", App: application, Instance: s.opt.Instance, Artifact: job, Err: err, Advice: "remove the file; a database that is in backup then fails by its name"}
@@ -48,7 +48,7 @@ func (s *Source) Recover(ctx context.Context, job string, _ backup.History) erro
 	return m.close()
 }
 
-func (s *Source) dropMarker(job string) error {
+func (s *capiSource) dropMarker(job string) error {
 	if _, err := os.Stat(s.markerPath(job)); os.IsNotExist(err) {
 		return nil
 	}
@@ -56,7 +56,7 @@ func (s *Source) dropMarker(job string) error {
 }
 
 // endBackup begins a backup and aborts it at once.
-func (s *Source) endBackup(ctx context.Context, t *thread, name string) error {
+func (s *capiSource) endBackup(ctx context.Context, t *thread, name string) error {
 	h, err := t.Open(ctx, name)
 	if err != nil {
 		return err
@@ -69,4 +69,4 @@ func (s *Source) endBackup(ctx context.Context, t *thread, name string) error {
 	return t.BackupEnd(ctx, h, c, true)
 }
 
-var _ backup.Recoverer = (*Source)(nil)
+var _ backup.Recoverer = (*capiSource)(nil)

@@ -115,7 +115,7 @@ const rehearsalPrefix = "quiesce-rehearsal"
 
 // Rehearse implements backup.Rehearser. scratch is a directory below the data directory that does not exist or is empty. The databases of the plan are restored into it as new replicas and new instances,
 // opened, and removed with the directory; plain files and objects of the attachment store are read and compared, and put nowhere. A database without log keeps its replica id, so it is only read.
-func (s *Source) Rehearse(ctx context.Context, r backup.RestoreRequest, set *backup.RestoreSet, scratch string) error {
+func (s *capiSource) Rehearse(ctx context.Context, r backup.RestoreRequest, set *backup.RestoreSet, scratch string) error {
 	if len(r.Options) > 0 {
 		return s.fail(ctx, "rehearse", "", fmt.Errorf("%w: a rehearsal takes no options", backup.ErrOption))
 	}
@@ -129,4 +129,4 @@ func (s *Source) Rehearse(ctx context.Context, r backup.RestoreRequest, set *bac
 	return s.fail(ctx, "rehearse", "", s.rehearse(ctx, r, set, o))
 }
 
-var _ backup.Rehearser = (*Source)(nil)
+var _ backup.Rehearser = (*capiSource)(nil)

@@ -13,7 +13,7 @@ import (
 	"github.com/quiesce-go/quiesce/domino/notes"
 )
 
-func (s *Source) rehearse(ctx context.Context, r backup.RestoreRequest, set *backup.RestoreSet, o restoreOptions) error {
+func (s *capiSource) rehearse(ctx context.Context, r backup.RestoreRequest, set *backup.RestoreSet, o restoreOptions) error {
 	return s.with(ctx, func(calls context.Context, t *thread) (err error) {
 		data, err := t.DataDirectory(calls)
 		if err != nil {

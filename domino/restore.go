@@ -16,7 +16,7 @@ import (
 )
 
 // Restore implements backup.Restorer; doc.go says how.
-func (s *Source) Restore(ctx context.Context, r backup.RestoreRequest, set *backup.RestoreSet) error {
+func (s *capiSource) Restore(ctx context.Context, r backup.RestoreRequest, set *backup.RestoreSet) error {
 	o, err := parseRestoreOptions(r.Options)
 	if err != nil {
 		return s.fail(ctx, "restore", "", err)
@@ -24,11 +24,11 @@ func (s *Source) Restore(ctx context.Context, r backup.RestoreRequest, set *back
 	if o.server {
 		return s.fail(ctx, "restore the server", "", s.restoreServer(ctx, r, set, o))
 	}
-	return s.fail(ctx, "restore", "", s.restoreInto(ctx, r, set, o, nil))
+	return s.fail(ctx, "restore", "", s.restoreInto(ctx, r, set, o))
 }
 
-// restoreInto restores into the server that runs here. proved, when set, is called with what was restored and its thread, before anything is told.
-func (s *Source) restoreInto(ctx context.Context, r backup.RestoreRequest, set *backup.RestoreSet, o restoreOptions, proved func(ctx, calls context.Context, t *thread, c *course) error) error {
+// restoreInto restores into the server that runs here.
+func (s *capiSource) restoreInto(ctx context.Context, r backup.RestoreRequest, set *backup.RestoreSet, o restoreOptions) error {
 	return s.with(ctx, func(calls context.Context, t *thread) error {
 		data, err := t.DataDirectory(calls)
 		if err != nil {
@@ -50,20 +50,17 @@ func (s *Source) restoreInto(ctx context.Context, r backup.RestoreRequest, set *
 			return &backup.Error{Op: "restore", App: application, Instance: s.opt.Instance, Artifact: there[0], Err: fmt.Errorf("%d of the files are there: %w", len(there), backup.ErrExists),
 				Advice: "restore under another name or into another directory (to=DIR), or allow overwriting"}
 		}
-		if err := x.all(ctx); err != nil {
-			return err
+		err = x.all(ctx)
+		if err == nil || errors.Is(err, backup.ErrPartial) {
+			x.told()
 		}
-		if proved != nil {
-			return proved(ctx, calls, t, c)
-		}
-		x.told()
-		return nil
+		return err
 	})
 }
 
 // restoring carries a course out.
 type restoring struct {
-	s     *Source
+	s     *capiSource
 	r     backup.RestoreRequest
 	set   *backup.RestoreSet
 	c     *course
@@ -84,13 +81,16 @@ func (x *restoring) all(ctx context.Context) error {
 	for range x.c.files {
 		x.set.ItemDone()
 	}
-	if err := x.attachments(ctx); err != nil {
-		return err
+	if !x.exact() {
+		if err := x.attachments(ctx); err != nil {
+			return err
+		}
 	}
 	defer x.sweep()
 	if err := x.recoverAll(ctx); err != nil {
 		return err
 	}
+	var settled []string
 	for _, t := range x.c.targets {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -102,9 +102,10 @@ func (x *restoring) all(ctx context.Context) error {
 			x.failed = append(x.failed, x.s.fail(ctx, "put in place", t.item, err))
 			continue
 		}
+		settled = append(settled, t.as)
 		x.set.ItemDone()
 	}
-	return errors.Join(x.failed...)
+	return errors.Join(append(x.failed, x.references(ctx, settled))...)
 }
 
 // sweep removes what was not put in place.
@@ -167,8 +168,12 @@ func (x *restoring) attachments(ctx context.Context) error {
 		return nil
 	}
 	base, err := x.store()
-	if err != nil || base == "" {
+	if err != nil {
 		return err
+	}
+	if base == "" {
+		x.set.Warn("the server has no attachment store (DAOSBasePath in notes.ini), and its objects were not restored")
+		return nil
 	}
 	for _, step := range x.c.attachments {
 		for _, e := range step.Entries {
@@ -196,7 +201,7 @@ func (x *restoring) attachments(ctx context.Context) error {
 	return nil
 }
 
-// store is the directory of the attachment store; empty, with a warning, where the server has none.
+// store is the directory of the attachment store; empty where the server has none.
 func (x *restoring) store() (string, error) {
 	if x.attachmentBase != "" {
 		return x.attachmentBase, nil
@@ -206,7 +211,6 @@ func (x *restoring) store() (string, error) {
 		return "", fmt.Errorf("ask for DAOSBasePath: %w", err)
 	}
 	if !ok || value == "" {
-		x.set.Warn("the server has no attachment store (DAOSBasePath in notes.ini), and its objects were not restored")
 		return "", nil
 	}
 	dir := fromSlash(value)
@@ -268,14 +272,14 @@ func (x *restoring) told() {
 	for _, t := range x.c.targets {
 		rolled = rolled || t.rolled
 		switch {
-		case wayOf(t.copy.step) == wayOffline:
+		case wayOf(t.copy.step) == Offline:
 			offline = append(offline, t.item)
 		case !t.rolled:
 			plain = append(plain, t.item)
 		}
 	}
 	if len(offline) > 0 {
-		x.set.Warn(fmt.Sprintf("%d databases are plain copies of a stopped server or a snapshot (way: %s), without log: %s. Run \"load fixup -f NAME\" on each before it is used, and take a full at once", len(offline), wayOffline, abbreviated(offline)))
+		x.set.Warn(fmt.Sprintf("%d databases are plain copies of a stopped server or a snapshot (way: %s), without log: %s. Run \"load fixup -f NAME\" on each before it is used, and take a full at once", len(offline), Offline, abbreviated(offline)))
 	}
 	if rolled {
 		x.set.Warn("databases that were recovered are new instances (DBIID): the next run takes a full of each, and until then the log since now serves none of them; take one at once")
@@ -283,12 +287,14 @@ func (x *restoring) told() {
 	if len(plain) > 0 {
 		x.set.Warn(fmt.Sprintf("%d databases were put back as they were when their full began, without log: %s. Take a full at once", len(plain), abbreviated(plain)))
 	}
-	if len(x.c.targets) > 0 && len(x.c.attachments) == 0 {
+	switch {
+	case len(x.c.targets) > 0 && len(x.s.opt.Console) > 0: // it was asked
+	case len(x.c.targets) > 0 && len(x.c.attachments) == 0:
 		if _, ok, err := x.t.Environment(x.calls, "DAOSBasePath"); err == nil && ok {
 			x.set.Warn(`attachments were not among what was restored: "tell daosmgr listnlo -o out.txt MISSING DATABASE" names objects that are gone; restore the item "attachments" to complete them, then "tell daosmgr resync"`)
 		}
-	} else if len(x.c.attachments) > 0 {
-		x.set.Warn(`the attachment store was completed: let the server count again with "tell daosmgr resync"`)
+	case len(x.c.attachments) > 0:
+		x.set.Warn(`the attachment store was completed: let the server count again with "tell daosmgr resync", and look with "tell daosmgr listnlo -o out.txt MISSING DATABASE" for objects that are missing all the same`)
 	}
 }
 
@@ -344,5 +350,3 @@ func (x *restoring) fetch(ctx context.Context, t *target) error {
 		}
 	})
 }
-
-var _ backup.Restorer = (*Source)(nil)

@@ -14,7 +14,7 @@ import (
 
 // Script implements backup.Scripter. Domino has no command that recovers a database, so what it writes are the steps for a person with the files that Pipeline.Fetch wrote, and the function of the C API for each step that
 // needs one.
-func (s *Source) Script(ctx context.Context, r backup.RestoreRequest, set *backup.RestoreSet, w io.Writer) error {
+func (s *capiSource) Script(ctx context.Context, r backup.RestoreRequest, set *backup.RestoreSet, w io.Writer) error {
 	o, err := parseRestoreOptions(r.Options)
 	if err != nil {
 		return s.fail(ctx, "write the steps", "", err)
@@ -157,4 +157,4 @@ func (p *steps) after() {
 	p.step("Take a full backup at once.")
 }
 
-var _ backup.Scripter = (*Source)(nil)
+var _ backup.Scripter = (*capiSource)(nil)

@@ -28,7 +28,7 @@ type sight struct {
 type seen map[string]sight
 
 // loadSeen reads what was seen; what cannot be read was not.
-func (s *Source) loadSeen(job string) seen {
+func (s *capiSource) loadSeen(job string) seen {
 	text, err := os.ReadFile(s.statePath(job, "seen"))
 	if err != nil {
 		return nil
@@ -40,7 +40,7 @@ func (s *Source) loadSeen(job string) seen {
 	return v
 }
 
-func (s *Source) saveSeen(job string, v seen) error {
+func (s *capiSource) saveSeen(job string, v seen) error {
 	text, err := json.Marshal(v)
 	if err != nil {
 		return err

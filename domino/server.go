@@ -19,7 +19,7 @@ const defaultLogDir = "logdir"
 
 // restoreServer brings back a whole server by the documented procedure [UG]: notes.ini and files, the extents into an empty log directory, the databases; then, with the server not started, all databases are
 // recovered in a process of Notes that has the new data directory, which rebuilds the control file of the log first.
-func (s *Source) restoreServer(ctx context.Context, r backup.RestoreRequest, set *backup.RestoreSet, o restoreOptions) error {
+func (s *capiSource) restoreServer(ctx context.Context, r backup.RestoreRequest, set *backup.RestoreSet, o restoreOptions) error {
 	c, err := s.newCourse(r, set, o, filepath.Clean(o.data))
 	if err != nil {
 		return err

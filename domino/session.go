@@ -15,7 +15,7 @@ const maxRestarts = 3
 
 // host is the process of Notes that a call works with, or several in turn.
 type host struct {
-	s *Source
+	s *capiSource
 
 	mu         sync.Mutex
 	api        notes.API
@@ -23,7 +23,7 @@ type host struct {
 	failed     error // why no more processes are started
 }
 
-func (s *Source) host() *host { return &host{s: s} }
+func (s *capiSource) host() *host { return &host{s: s} }
 
 // thread is one thread of Notes.
 type thread struct {
@@ -106,7 +106,7 @@ func isStatus(err error) bool {
 }
 
 // with runs do on a thread of a process of its own.
-func (s *Source) with(ctx context.Context, do func(ctx context.Context, t *thread) error) error {
+func (s *capiSource) with(ctx context.Context, do func(ctx context.Context, t *thread) error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -127,7 +127,7 @@ func (s *Source) with(ctx context.Context, do func(ctx context.Context, t *threa
 
 // calls is the context for calls of Domino's functions. It outlives ctx by Options.EndTimeout: a call that is broken off costs its thread, and with it the chance to end a backup.
 // Callers look at ctx between calls.
-func (s *Source) calls(ctx context.Context) (context.Context, context.CancelFunc) {
+func (s *capiSource) calls(ctx context.Context) (context.Context, context.CancelFunc) {
 	out, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() {
 		t := time.AfterFunc(s.opt.EndTimeout, func() { cancel(context.Cause(ctx)) })
@@ -137,6 +137,6 @@ func (s *Source) calls(ctx context.Context) (context.Context, context.CancelFunc
 }
 
 // undoing is a context for ending what was begun.
-func (s *Source) undoing(ctx context.Context) (context.Context, context.CancelFunc) {
+func (s *capiSource) undoing(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), s.opt.EndTimeout)
 }

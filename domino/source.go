@@ -2,6 +2,7 @@ package domino
 
 import (
 	"context"
+	"io"
 	"log/slog"
 
 	"github.com/quiesce-go/quiesce/backup"
@@ -16,48 +17,61 @@ const (
 	itemAttachments = "attachments"
 )
 
-// Source backs up one Domino server. It is safe for concurrent use.
-type Source struct {
+// Source backs up one Domino server, by the way that Options.Way names. It is safe for concurrent use; the way Hook does one run at a time.
+//
+// These are the methods that every way has. What only one can do, its Source alone has, so that nothing is promised in vain: that of CAPI is a backup.Recoverer, a backup.Rehearser and a backup.Scripter, that of Hook a backup.Salvager.
+type Source interface {
+	backup.Source
+	backup.Checker
+	backup.Estimator
+	backup.Restorer
+	backup.Verifier
+	// Close has nothing to release; processes live for one call only.
+	io.Closer
+}
+
+// New returns a Source. It does no I/O. Everything that is wrong with the options is reported at once.
+func New(o *Options) (Source, error) {
+	opt, err := settled(o)
+	if err != nil {
+		return nil, &backup.Error{Op: "read options", App: application, Instance: opt.Instance, Err: err}
+	}
+	switch opt.Way {
+	case Hook:
+		return newHook(opt), nil
+	case Offline:
+		return newOffline(opt), nil
+	}
+	return newCAPI(opt), nil
+}
+
+// capiSource is the way CAPI. The others have one for what is alike: to walk, copy, put back and prove files.
+type capiSource struct {
 	open func(ctx context.Context) (notes.API, error)
 	opt  Options
 	pick filter
 }
 
-// New returns a Source that runs the Notes C API in a child process: quiesce-notes, built from the package of that name below this one, with the program directory and notes.ini of the server. Each call starts
-// one, and ends it. It does no I/O.
-func New(c notes.Command, o *Options) (*Source, error) {
-	opt := Options{}
-	if o != nil {
-		opt = *o
+func newCAPI(opt Options) *capiSource {
+	open := opt.Open
+	if open == nil {
+		open = func(ctx context.Context) (notes.API, error) { return notes.Start(ctx, opt.Notes) }
 	}
-	if opt.NotesINI == "" {
-		opt.NotesINI = c.INI
-	}
-	return FromAPI(func(ctx context.Context) (notes.API, error) { return notes.Start(ctx, c) }, &opt)
+	return &capiSource{open: open, opt: opt, pick: filter{opt.Include, opt.Exclude}}
 }
 
-// FromAPI returns a Source over any process that has the Notes C API, which open starts: once for a run, and again when the process dies. It does no I/O.
-func FromAPI(open func(ctx context.Context) (notes.API, error), o *Options) (*Source, error) {
-	opt := Options{}
-	if o != nil {
-		opt = *o
-	}
-	if err := opt.validate(); err != nil {
-		return nil, &backup.Error{Op: "read options", App: application, Instance: opt.Instance, Err: err}
-	}
-	return &Source{open: open, opt: opt.withDefaults(), pick: filter{opt.Include, opt.Exclude}}, nil
-}
-
-// Close has nothing to release; processes live for one call only. It makes a Source an io.Closer like those of other applications.
-func (s *Source) Close() error { return nil }
+// Close implements io.Closer.
+func (s *capiSource) Close() error { return nil }
 
 // Describe implements backup.Source.
-func (s *Source) Describe() backup.Description {
+func (s *capiSource) Describe() backup.Description {
 	return backup.Description{Application: application, Instance: s.opt.Instance, Kinds: []backup.Kind{backup.Full, backup.Log}, PointInTime: true}
 }
 
 // String names the server.
-func (s *Source) String() string { return "domino " + s.opt.Instance }
+func (s *capiSource) String() string { return "domino " + s.opt.Instance }
 
 // LogValue implements slog.LogValuer.
-func (s *Source) LogValue() slog.Value { return slog.StringValue(s.String()) }
+func (s *capiSource) LogValue() slog.Value { return slog.StringValue(s.String()) }
+
+var _ Source = (*capiSource)(nil)

@@ -20,10 +20,12 @@ import (
 // Whether the pages of a database make sense to Domino, and whether an extent holds what its number says, only a recovery tells: neither format is published.
 //
 // A backup that another way made is compared by the rules of that way.
-func (s *Source) Verify(ctx context.Context, set *backup.RestoreSet) error { return s.verify(ctx, set) }
+func (s *capiSource) Verify(ctx context.Context, set *backup.RestoreSet) error {
+	return s.verify(ctx, set)
+}
 
 type verifying struct {
-	src  *Source
+	src  *capiSource
 	set  *backup.RestoreSet
 	step *backup.RestoreStep
 }
@@ -164,5 +166,3 @@ func (v *verifying) corrupt(artifact string, err error) error {
 	}
 	return &backup.Error{Op: "verify", App: application, Instance: v.src.opt.Instance, ID: v.step.ID, Artifact: artifact, Advice: backup.Hint(err), Err: err}
 }
-
-var _ backup.Verifier = (*Source)(nil)

@@ -10,41 +10,48 @@ import (
 	"github.com/quiesce-go/quiesce/backup"
 )
 
-// The ways a server is reached, as obm names them and as backups note them under metaWay. A backup without the note was made by the C API.
-const (
-	wayCAPI    = "capi"    // Source
-	wayHook    = "hook"    // HookSource
-	wayOffline = "offline" // OfflineSource
+// Way is how a server is reached. Backups note it, in their meta under "way"; one without the note was made by CAPI.
+type Way string
 
+const (
+	// CAPI has the server's own backup functions do the work while it runs: the Notes C API, in a child process.
+	CAPI Way = "capi"
+	// Hook has Domino's own backup task do the work, of release 12 and later, which calls us for each file.
+	Hook Way = "hook"
+	// Offline copies the files of a server that is stopped, or of a snapshot.
+	Offline Way = "offline"
+)
+
+const (
 	metaWay = "way"
 	// hookEpoch begins the stream of a chain of the way hook.
 	hookEpoch = "hook-"
 )
 
 // wayOf is how the backup of a step was made.
-func wayOf(step *backup.RestoreStep) string {
+func wayOf(step *backup.RestoreStep) Way {
 	if way := step.Manifest.Meta[metaWay]; way != "" {
-		return way
+		return Way(way)
 	}
 	return wayOfLink(&backup.Link{Item: step.Item})
 }
 
 // wayOfLink is how the backup of an anchor was made, of which no more than the item is known.
-func wayOfLink(l *backup.Link) string {
+func wayOfLink(l *backup.Link) Way {
 	var note struct {
-		Way string `json:"way"`
+		Way Way `json:"way"`
 	}
 	switch {
 	case json.Unmarshal(l.Checkpoint, &note) == nil && note.Way != "":
 		return note.Way
 	case strings.HasPrefix(l.Stream, hookEpoch):
-		return wayHook
+		return Hook
 	}
-	return wayCAPI
+	return CAPI
 }
 
 // wayNote is the checkpoint of an item that was copied without the C API.
-func wayNote(way string) json.RawMessage { return json.RawMessage(`{"way":"` + way + `"}`) }
+func wayNote(way Way) json.RawMessage { return json.RawMessage(`{"way":"` + way + `"}`) }
 
 // shared reports whether a step needs nothing that the ways store differently: plain files and attachments, and log that only says of which time files are.
 func shared(step *backup.RestoreStep) bool {
@@ -58,7 +65,7 @@ func shared(step *backup.RestoreStep) bool {
 }
 
 // byOther refuses what this way cannot restore, with the way that can.
-func (s *Source) byOther(step *backup.RestoreStep, why, instead string) error {
+func (s *capiSource) byOther(step *backup.RestoreStep, why, instead string) error {
 	way := wayOf(step)
 	hint := fmt.Sprintf("restore with a job of the same name and target that has way: %s, or fetch the files (obm restore --files DIR) and restore them by hand", way)
 	if instead != "" {
@@ -68,7 +75,7 @@ func (s *Source) byOther(step *backup.RestoreStep, why, instead string) error {
 }
 
 // only refuses, before anything is touched, what was made by another way than this one, but for what all ways store alike.
-func (s *Source) only(way, why string, set *backup.RestoreSet) error {
+func (s *capiSource) only(way Way, why string, set *backup.RestoreSet) error {
 	for _, step := range set.Steps() {
 		if !shared(step) && wayOf(step) != way {
 			return s.byOther(step, why, "")
@@ -79,30 +86,30 @@ func (s *Source) only(way, why string, set *backup.RestoreSet) error {
 
 // foreign says what the C API makes of a backup of another way. A database that Domino's own backup copied is a copy with its change information, as a job that streams stores them, but its log has no numbers by
 // which Domino asks for extents. A plain copy goes back as it is.
-func (s *Source) foreign(step *backup.RestoreStep, set *backup.RestoreSet, o restoreOptions) error {
+func (s *capiSource) foreign(step *backup.RestoreStep, set *backup.RestoreSet, o restoreOptions) error {
 	way := wayOf(step)
 	switch {
-	case way == wayCAPI || shared(step) && !o.server:
+	case way == CAPI || shared(step) && !o.server:
 		return nil
 	case o.server:
 		return s.byOther(step, "a whole server is brought back by the way that copied it", "restore databases and files without mode=server")
-	case way == wayHook && step.Item.Name == itemLog && !o.noLog:
+	case way == Hook && step.Item.Name == itemLog && !o.noLog:
 		return s.byOther(step, "Domino did not tell the numbers of its extents then, and asks for them by number now", "restore option log=none puts databases back as they were when their full began")
-	case way == wayOffline && step.Item.Name == itemLogFiles:
-		set.Warn(fmt.Sprintf("%s of backup %s belong to a whole data directory that does not run, and were left out: way: %s restores them", itemLogFiles, step.ID, wayOffline))
+	case way == Offline && step.Item.Name == itemLogFiles:
+		set.Warn(fmt.Sprintf("%s of backup %s belong to a whole data directory that does not run, and were left out: way: %s restores them", itemLogFiles, step.ID, Offline))
 	}
 	return nil
 }
 
 // verify proves each step by the rules of the way that made it.
-func (s *Source) verify(ctx context.Context, set *backup.RestoreSet) error {
+func (s *capiSource) verify(ctx context.Context, set *backup.RestoreSet) error {
 	for _, step := range set.Steps() {
 		v := &verifying{src: s, set: set, step: step}
 		prove := v.all
 		switch wayOf(step) {
-		case wayHook:
+		case Hook:
 			prove = v.hooked
-		case wayOffline:
+		case Offline:
 			prove = v.plain
 		}
 		if err := prove(ctx); err != nil {

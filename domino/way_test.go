@@ -29,12 +29,12 @@ func newWays(t *testing.T) *ways {
 	return w
 }
 
-func (w *ways) by(way string) *job {
+func (w *ways) by(way Way) *job {
 	var src backup.Source
 	switch way {
-	case wayHook:
+	case Hook:
 		src = administrated{w.source(), w.hookLab}
-	case wayOffline:
+	case Offline:
 		src = w.offline()
 	default:
 		src = w.lab.source()
@@ -45,7 +45,7 @@ func (w *ways) by(way string) *job {
 		}
 	}}
 	if way != "streamed" {
-		cfg.Stager = backup.DirStager{Dir: filepath.Join(w.dir, "stage-"+way)}
+		cfg.Stager = backup.DirStager{Dir: filepath.Join(w.dir, "stage-"+string(way))}
 	}
 	p, err := backup.New(cfg)
 	require.NoError(w.t, err)
@@ -55,20 +55,20 @@ func (w *ways) by(way string) *job {
 // Every way verifies what every other made, and puts plain files of it back. Databases it restores, or refuses them by the name of the way that can, and touches nothing.
 func TestRestoreByAnotherWay(t *testing.T) {
 	t.Parallel()
-	for _, made := range []string{wayCAPI, "streamed", wayHook, wayOffline} {
-		for _, by := range []string{wayCAPI, wayHook, wayOffline} {
-			if made == by || made == "streamed" && by == wayCAPI {
+	for _, made := range []Way{CAPI, "streamed", Hook, Offline} {
+		for _, by := range []Way{CAPI, Hook, Offline} {
+			if made == by || made == "streamed" && by == CAPI {
 				continue
 			}
-			t.Run(made+" by "+by, func(t *testing.T) {
+			t.Run(string(made+" by "+by), func(t *testing.T) {
 				t.Parallel()
 				w := newWays(t)
-				if made == wayHook || made == "streamed" { // so that there is change information
+				if made == Hook || made == "streamed" { // so that there is change information
 					w.sim.SetFault(before("NSFBackupStop", func() error { return w.sim.Write("mail/a.nsf", "during", "the copy") }))
 				}
 				m := w.by(made).take(backup.Full)
 				w.sim.SetFault(nil)
-				way := strings.Replace(made, "streamed", wayCAPI, 1)
+				way := strings.Replace(string(made), "streamed", string(CAPI), 1)
 				require.Equal(t, way, m.Meta[metaWay])
 				j := w.by(by)
 				report, err := j.Verify(t.Context(), backup.VerifyOptions{Level: backup.ProofFormat})
@@ -82,7 +82,7 @@ func TestRestoreByAnotherWay(t *testing.T) {
 				assert.FileExists(t, id)
 
 				err = j.restore(backup.Target{Select: named("mail/a.nsf")}, backup.RestoreOptions{Overwrite: true})
-				if made != wayOffline || by != wayCAPI {
+				if made != Offline || by != CAPI {
 					require.ErrorIs(t, err, backup.ErrRefused)
 					assert.ErrorContains(t, err, fmt.Sprintf("backup %s was made by way %s", m.ID, way))
 					assert.Contains(t, backup.Hint(err), "way: "+way)
@@ -90,10 +90,10 @@ func TestRestoreByAnotherWay(t *testing.T) {
 					require.NoError(t, err)
 					assert.Equal(t, "words", all["later"], "it stays as it is")
 				}
-				if by != wayCAPI {
+				if by != CAPI {
 					return
 				}
-				if made == wayHook {
+				if made == Hook {
 					assert.Contains(t, backup.Hint(err), "log=none")
 					err = j.restore(backup.Target{Select: named("mail/a.nsf")}, backup.RestoreOptions{Overwrite: true, Options: map[string]string{"log": "none"}})
 				}
@@ -105,7 +105,7 @@ func TestRestoreByAnotherWay(t *testing.T) {
 					assert.Contains(t, strings.Join(w.warned, "\n"), "could not be recovered")
 				}
 				assert.Contains(t, strings.Join(w.warned, "\n"), "ake a full at once")
-				if made == wayOffline {
+				if made == Offline {
 					assert.Contains(t, strings.Join(w.warned, "\n"), "load fixup")
 				}
 				require.NoError(t, w.leavings())
@@ -119,15 +119,15 @@ func TestWholeByAnotherWay(t *testing.T) {
 	t.Parallel()
 	w := newWays(t)
 	w.hopt.NoLog = true
-	w.by(wayHook).take(backup.Full)
-	j := w.by(wayCAPI)
+	w.by(Hook).take(backup.Full)
+	j := w.by(CAPI)
 	w.write("names.nsf", "later", "words")
 	require.NoError(t, j.restore(backup.Target{}, backup.RestoreOptions{Overwrite: true}))
 	all, err := w.sim.Read("names.nsf")
 	require.NoError(t, err)
 	assert.NotContains(t, all, "later")
 
-	w.by(wayOffline).take(backup.Full)
+	w.by(Offline).take(backup.Full)
 	err = j.restore(backup.Target{}, backup.RestoreOptions{Options: map[string]string{"mode": "server", "data": filepath.Join(w.dir, "new")}})
 	require.ErrorIs(t, err, backup.ErrRefused)
 	assert.Contains(t, backup.Hint(err), "way: offline")
@@ -138,18 +138,18 @@ func TestWholeByAnotherWay(t *testing.T) {
 // A log run never goes on with what another way began: it takes everything, saying why, and the chain goes on from there.
 func TestLogRunAfterAnotherWay(t *testing.T) {
 	t.Parallel()
-	for _, order := range [][]string{
-		{wayCAPI, wayHook}, {wayHook, wayCAPI}, {wayOffline, wayCAPI}, {wayOffline, wayHook},
-		{wayCAPI, wayHook, wayCAPI}, {wayHook, wayCAPI, wayHook}, {wayHook, wayOffline, wayHook},
+	for _, order := range [][]Way{
+		{CAPI, Hook}, {Hook, CAPI}, {Offline, CAPI}, {Offline, Hook},
+		{CAPI, Hook, CAPI}, {Hook, CAPI, Hook}, {Hook, Offline, Hook},
 	} {
-		t.Run(strings.Join(order, ", "), func(t *testing.T) {
+		t.Run(fmt.Sprint(order), func(t *testing.T) {
 			t.Parallel()
 			w := newWays(t)
 			w.by(order[0]).take(backup.Full)
 			for i, way := range order[1:] {
 				w.write("names.nsf", "in between", fmt.Sprint(i))
 				j := w.by(way)
-				if way == wayOffline {
+				if way == Offline {
 					j.take(backup.Full)
 					continue
 				}
@@ -158,7 +158,7 @@ func TestLogRunAfterAnotherWay(t *testing.T) {
 					it, ok := m.Item(name)
 					require.True(t, ok, "%s: %v", name, kinds(m))
 					assert.Equal(t, backup.Full, it.Kind)
-					assert.Contains(t, it.Reason, "way "+order[i], name)
+					assert.Contains(t, it.Reason, "way "+string(order[i]), name)
 				}
 				w.write("names.nsf", "in between", "and after")
 				m = j.take(backup.Log)

@@ -19,6 +19,8 @@ type ShadowRequest struct {
 	Files []string
 	// Include are the groups that are backed up, Exclude those of the same server that are not: their logs must stay.
 	Include, Exclude []Group
+	// Major is the version of the server, as in Layout.
+	Major int
 	// Copy asks for a snapshot after which no log is ever truncated.
 	Copy bool
 	// WorkDir is a directory of the run for scripts and metadata, which exists.

@@ -10,10 +10,11 @@ import (
 // applications are what this program can back up.
 func applications() config.Registry {
 	return config.Registry{
-		"domino": config.App(openDomino),
-		"mssql":  config.App(openMSSQL),
-		"mysql":  config.App(openMySQL),
-		"oracle": config.App(openOracle),
+		"domino":   config.App(openDomino),
+		"exchange": config.App(openExchange),
+		"mssql":    config.App(openMSSQL),
+		"mysql":    config.App(openMySQL),
+		"oracle":   config.App(openOracle),
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/quiesce-go/quiesce/agent/config"
@@ -13,7 +12,7 @@ import (
 	"github.com/quiesce-go/quiesce/domino/notes"
 )
 
-// dominoSettings is the section domino of a job. domino.Options, notes.Command, domino.HookOptions and domino.OfflineOptions say what the keys mean.
+// dominoSettings is the section domino of a job. domino.Options and notes.Command say what the keys mean.
 type dominoSettings struct {
 	Way             string          `yaml:"way,omitempty"` // capi, hook or offline
 	Program         config.Path     `yaml:"program,omitempty"`
@@ -28,6 +27,8 @@ type dominoSettings struct {
 	SkipFiles       bool            `yaml:"skip_files,omitempty"`
 	SkipAttachments bool            `yaml:"skip_attachments,omitempty"`
 	Parallel        int             `yaml:"parallel,omitempty"`
+	Console         []string        `yaml:"console,omitempty"`
+	ConsoleTimeout  config.Duration `yaml:"console_timeout,omitempty"`
 	OfflineWait     config.Duration `yaml:"offline_wait,omitempty"`
 	EndTimeout      config.Duration `yaml:"end_timeout,omitempty"`
 	// Of the ways hook and offline.
@@ -46,11 +47,12 @@ type dominoSettings struct {
 
 // Validate implements the rules of the agent itself, so that they are reported with their line.
 func (s *dominoSettings) Validate() error {
-	need := map[string]map[string]bool{
-		"capi":    {"program": s.Program != "", "state_dir": s.StateDir != ""},
-		"hook":    {"data_dir": s.DataDir != "", "state_dir": s.StateDir != "", "command": len(s.Command) > 0},
-		"offline": {"data_dir": s.DataDir != ""},
-	}[s.way()]
+	need := map[domino.Way]map[string]bool{
+		"":             {"program": s.Program != "", "state_dir": s.StateDir != ""},
+		domino.CAPI:    {"program": s.Program != "", "state_dir": s.StateDir != ""},
+		domino.Hook:    {"data_dir": s.DataDir != "", "state_dir": s.StateDir != "", "command": len(s.Command) > 0},
+		domino.Offline: {"data_dir": s.DataDir != ""},
+	}[domino.Way(s.Way)]
 	if need == nil {
 		return &config.FieldError{Field: "way", Err: fmt.Errorf("%q: want capi, hook or offline", s.Way)}
 	}
@@ -66,32 +68,16 @@ func (s *dominoSettings) Validate() error {
 	return src.Close()
 }
 
-func (s *dominoSettings) way() string {
-	if s.Way == "" {
-		return "capi"
-	}
-	return s.Way
-}
-
-// dominoSource is what all ways are.
-type dominoSource interface {
-	backup.Source
-	io.Closer
-}
-
 // open makes the source of the way. It does no I/O.
-func (s *dominoSettings) open() (dominoSource, error) {
-	switch s.way() {
-	case "hook":
-		return domino.NewHook(&domino.HookOptions{Instance: s.Instance, StateDir: string(s.StateDir), CallDir: string(s.CallDir), DataDir: string(s.DataDir), NotesINI: string(s.NotesINI), Command: s.Command, NoLog: s.NoLog,
-			SkipFiles: s.SkipFiles, SkipAttachments: s.SkipAttachments, StartTimeout: time.Duration(s.StartTimeout), IdleTimeout: time.Duration(s.IdleTimeout), RestoreTimeout: time.Duration(s.RestoreTimeout)})
-	case "offline":
-		return domino.NewOffline(&domino.OfflineOptions{Instance: s.Instance, DataDir: string(s.DataDir), NotesINI: string(s.NotesINI), Snapshot: s.Snapshot, Include: s.Include, Exclude: s.Exclude, SkipLinks: s.SkipLinks,
-			SkipFiles: s.SkipFiles, SkipAttachments: s.SkipAttachments, SkipLog: s.SkipLog})
-	}
-	return domino.New(notes.Command{Path: string(s.Child), Program: string(s.Program), INI: string(s.NotesINI), Library: string(s.Library)},
-		&domino.Options{Instance: s.Instance, StateDir: string(s.StateDir), NotesINI: string(s.NotesINI), Include: s.Include, Exclude: s.Exclude, SkipLinks: s.SkipLinks, SkipFiles: s.SkipFiles,
-			SkipAttachments: s.SkipAttachments, Parallel: s.Parallel, OfflineWait: time.Duration(s.OfflineWait), EndTimeout: time.Duration(s.EndTimeout)})
+func (s *dominoSettings) open() (domino.Source, error) {
+	return domino.New(&domino.Options{
+		Way: domino.Way(s.Way), Instance: s.Instance, StateDir: string(s.StateDir), DataDir: string(s.DataDir), NotesINI: string(s.NotesINI), SkipFiles: s.SkipFiles, SkipAttachments: s.SkipAttachments,
+		Include: s.Include, Exclude: s.Exclude, SkipLinks: s.SkipLinks, Console: s.Console, ConsoleTimeout: time.Duration(s.ConsoleTimeout),
+		Notes:    notes.Command{Path: string(s.Child), Program: string(s.Program), Library: string(s.Library)},
+		Parallel: s.Parallel, OfflineWait: time.Duration(s.OfflineWait), EndTimeout: time.Duration(s.EndTimeout),
+		Command: s.Command, CallDir: string(s.CallDir), NoLog: s.NoLog, StartTimeout: time.Duration(s.StartTimeout), IdleTimeout: time.Duration(s.IdleTimeout), RestoreTimeout: time.Duration(s.RestoreTimeout),
+		Snapshot: s.Snapshot, SkipLog: s.SkipLog,
+	})
 }
 
 // openDomino opens the server of a job. There is no other one to restore into than that of this machine.

@@ -145,3 +145,76 @@ func TestDominoDay(t *testing.T) {
 	require.NoError(t, err)
 	assert.Empty(t, left)
 }
+
+// dominoConsole is a program that has the simulated server in a directory do a console command.
+func dominoConsole() {
+	s, err := dominosim.New(os.Args[1], dominosim.Config{Clock: time.Now, Style: notes.LogArchive})
+	if err == nil {
+		err = s.Console(os.Args[2])
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// TestDominoAttachments: an attachment that is missing comes back with its database; one that no backup has makes the restore partial, and is named.
+func TestDominoAttachments(t *testing.T) {
+	t.Parallel()
+	l := newDominoLab(t)
+	l.configure("instance: mail1/acme", fmt.Sprintf("instance: mail1/acme, console: [domino-console, %q, %q]", filepath.Join(l.dir, "server"), "{command}"))
+	require.NoError(t, l.sim.SetIni("DAOSBasePath", "DAOS"))
+	require.NoError(t, l.sim.CreateDB("names.nsf", dominosim.DB{}))
+	object := func(name string) string { return filepath.Join(l.sim.DataDir(), "DAOS", "0001", name) }
+	for _, name := range []string{"AA01.nlo", "AA02.nlo"} {
+		require.NoError(t, l.sim.Attach("names.nsf", name, "0001/"+name, name))
+	}
+	require.NoError(t, os.Remove(object("AA02.nlo")))
+	l.obm(0, "check", "mail1")
+	l.obm(0, "backup", "mail1", "--kind", "full")
+	require.NoError(t, os.Remove(object("AA01.nlo")))
+	_, say := l.obm(3, "restore", "mail1", "--item", "names.nsf", "--item", "attachments", "--overwrite", "--yes")
+	assert.Contains(t, say, "names.nsf")
+	assert.Contains(t, say, "0001/AA02.nlo")
+	assert.NotContains(t, say, "AA01")
+	assert.FileExists(t, object("AA01.nlo"))
+	require.NoError(t, os.WriteFile(object("AA02.nlo"), []byte("AA02.nlo"), 0o600))
+	l.obm(0, "restore", "mail1", "--item", "names.nsf", "--overwrite", "--yes")
+}
+
+// TestDominoWays: keys of another way are refused, a way that cannot work names those that could, and one that cannot rehearse says what to do instead.
+func TestDominoWays(t *testing.T) {
+	t.Parallel()
+	l := newDominoLab(t)
+	require.NoError(t, l.sim.CreateDB("names.nsf", dominosim.DB{}))
+	require.NoError(t, os.Remove(filepath.Join(l.dir, "quiesce-notes")))
+	out, _ := l.obm(1, "check", "mail1")
+	assert.Contains(t, out, "by way capi")
+	assert.Contains(t, out, "instead, this machine would allow way offline: "+l.sim.DataDir())
+
+	l.configure("domino: {", fmt.Sprintf("domino: {way: offline, data_dir: %q, ", l.sim.DataDir()))
+	_, say := l.obm(2, "check", "mail1")
+	assert.Contains(t, say, "program: the way offline has no use for it")
+	text := l.configuration()
+	at := strings.Index(text, "program:")
+	require.NoError(t, os.WriteFile(filepath.Join(l.dir, "obm.yaml"), []byte(text[:at]+"instance: mail1/acme}\n"), 0o600))
+	l.obm(0, "backup", "mail1", "--kind", "full")
+	_, say = l.obm(1, "rehearse", "mail1", "--to", "scratch")
+	assert.Contains(t, say, "cannot rehearse")
+	assert.Contains(t, say, "verify the backups by format")
+}
+
+func (l *dominoLab) configuration() string {
+	l.Helper()
+	text, err := os.ReadFile(filepath.Join(l.dir, "obm.yaml"))
+	require.NoError(l, err)
+	return string(text)
+}
+
+// configure replaces a text in the configuration.
+func (l *dominoLab) configure(old, text string) {
+	l.Helper()
+	was := l.configuration()
+	require.Contains(l, was, old)
+	require.NoError(l, os.WriteFile(filepath.Join(l.dir, "obm.yaml"), []byte(strings.Replace(was, old, text, 1)), 0o600))
+}

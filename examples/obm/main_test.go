@@ -22,7 +22,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"obm": obmCommand, "ledger": ledgerCommand, "mortal": mortalCommand})
+	testscript.Main(m, map[string]func(){"obm": obmCommand, "ledger": ledgerCommand, "mortal": mortalCommand, "domino-console": dominoConsole})
 }
 
 // TestScripts runs testdata/script: each file is a session at the shell, with the program as a process of its own.
@@ -40,7 +40,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"code": runCode, "await": await, "mariadb": mariadb, "sql": runSQL, "freeport": freePort, "setmatch": setMatch, "expand": expand, "get": get, "hangup": hangUp, "untilfree": untilFree, "spoil": spoil,
-			"sqlserver": startSQLServer, "server": serverDo, "flip": flip,
+			"sqlserver": startSQLServer, "server": serverDo, "flip": flip, "ese": eseFile,
 		},
 	})
 }

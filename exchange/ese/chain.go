@@ -129,7 +129,7 @@ func follows(prev, next NamedLog) error {
 		e.What = fmt.Sprintf("generations 0x%X to 0x%X before it are not there", e.First, e.Last)
 	case n.PreviousCreated != p.Created:
 		e.What = fmt.Sprintf("it continues a log created %s, and %s was created %s", n.PreviousCreated, prev.Name, p.Created)
-	case n.Linked && p.Major == 8 && n.PreviousSum != p.Sum:
+	case n.Linked && p.Major == 8 && p.Depth != HeaderRead && n.PreviousSum != p.Sum:
 		e.What = fmt.Sprintf("it continues a log with the sum 0x%016X, and %s has 0x%016X", n.PreviousSum, prev.Name, p.Sum)
 	default:
 		return nil

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 )
 
@@ -30,12 +29,9 @@ func MatchCheckpoint(head []byte) bool {
 
 // VerifyCheckpoint reads a checkpoint file, which is 8192 bytes, and checks both copies of what it holds. Damage is a *CorruptError; the Checkpoint then has the copy that is whole, if one is. Other errors are those of r and ctx.
 func VerifyCheckpoint(ctx context.Context, r io.Reader) (*Checkpoint, error) {
-	if ctx.Err() != nil {
-		return &Checkpoint{}, context.Cause(ctx)
-	}
-	b, err := io.ReadAll(io.LimitReader(r, 2*headBytes+1))
+	b, err := readHead(ctx, r, 2*headBytes+1)
 	if err != nil {
-		return &Checkpoint{}, fmt.Errorf("read at byte %d: %w", len(b), err)
+		return &Checkpoint{}, err
 	}
 	if len(b) != 2*headBytes {
 		return &Checkpoint{}, &CorruptError{Offset: int64(min(len(b), 2*headBytes)), Bit: -1, What: "a checkpoint file has 8192 bytes, this one has not"}

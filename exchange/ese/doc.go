@@ -10,7 +10,9 @@
 // # One reading
 //
 // Match, MatchLog and MatchCheckpoint tell what a file begins like. VerifyDatabase, VerifyLog and VerifyCheckpoint read it once, from a stream, and return what it says of itself along with an error, so that a damaged
-// file can still be named. CheckChain compares the logs that were read: it names the one that is missing, of another series, out of order, or under another's name.
+// file can still be named. ReadDatabaseHeader and ReadLogHeader read no more than the header, for those who want to know the state of a database of any size at once. CheckChain compares the logs that were read: it names the one that is missing, of another series, out of order, or under another's name.
+// Explain tells of a database and its logs whether they are enough for a recovery, whether anything would be lost, and how far the logs lead. WhyKept tells of the logs on a server's disk what keeps them there,
+// and why the server would refuse a backup of logs.
 // Nothing is written: a page with one wrong bit is reported, with the bit, and not repaired.
 //
 // # What is guaranteed
@@ -34,12 +36,13 @@
 // Streaming files (.stm) have no checksums in their pages: Measured is all there is for them. That the two copies of a header differ while both are whole is a note only: in a snapshot it can be so.
 //
 // Records in logs are not looked at. In a log up to Exchange 2010 the header is all that is checked, and the length: Measured says so. Segments that are zero behind the data of a log, or that an older generation left, count as unused:
-// a log that lost its last segments so is found by the link from the next one only. CheckChain does not know where a chain should begin or end: compare it with the required range of the database.
+// a log that lost its last segments so is found by the link from the next one only. CheckChain does not know where a chain should begin or end. Explain does, from the header of the database; it goes by headers, and that a recovery succeeds is proven by running one.
+// WhyKept knows what stands in headers: not that a backup runs, nor what a second copy of the database on another server still waits for.
 //
 // # Where the format is from
 //
 // Comments name sections of the notes that this package was written from: 4.2 headers, 4.3 logs and checkpoints, 4.4 the XOR, 4.5 pages. Behind them are [ESE], the source of the engine that Microsoft has published (microsoft/Extensible-Storage-Engine,
-// dev/ese/src/inc/daedef.hxx, checksum.cxx, fileu.cxx, log.hxx, logread.cxx, logredo.cxx), and [EDB], the description of the format in the project libyal/libesedb. The tests compare state, required logs, and the number of good, unused and bad pages with what is
-// known of seven genuine databases with pages of 4, 8, 16 and 32 KiB, and one page with its published checksum; they compare five genuine logs in a row and two checkpoints with what is known of these. Pages of 2 KiB, old pages, trailers, streaming files and logs up to Exchange 2010 were tried against synthetic files only: no genuine one was at hand,
+// dev/ese/src/inc/daedef.hxx, backup.cxx, checksum.cxx, fileu.cxx, log.hxx, logread.cxx, logredo.cxx), and [EDB], the description of the format in the project libyal/libesedb. The tests compare state, required logs, and the number of good, unused and bad pages with what is
+// known of seven genuine databases with pages of 4, 8, 16 and 32 KiB, and one page with its published checksum; they compare five genuine logs in a row and two checkpoints with what is known of these. Pages of 2 KiB, old pages, trailers, streaming files, logs up to Exchange 2010, marks of backups, and databases along with their logs were tried against synthetic files only: no genuine one was at hand,
 // and none that Exchange wrote: these come from other programs that use the same engine.
 package ese

@@ -25,6 +25,7 @@ func FuzzVerifyDatabase(f *testing.F) {
 		}
 	}
 	f.Add(byte(9), false, bases[0][:9000])
+	logs := madeLogs(f, 16, 20)
 	f.Fuzz(func(t *testing.T, which byte, seal bool, edits []byte) {
 		b := bytes.Clone(edits)
 		if int(which) < len(bases) {
@@ -37,8 +38,12 @@ func FuzzVerifyDatabase(f *testing.F) {
 			}
 		}
 		d, err := ese.VerifyDatabase(t.Context(), bytes.NewReader(b), int64(len(b)))
-		_, textErr := json.Marshal(d)
+		r, k := judged(t, d, logs)
+		_, textErr := json.Marshal([]any{d, r, k})
 		require.NoError(t, textErr, "what was read can be told")
+		head, headErr := ese.ReadDatabaseHeader(t.Context(), bytes.NewReader(b))
+		require.Equal(t, d.Header, head.Header)
+		require.False(t, err == nil && headErr != nil)
 		if err != nil {
 			require.ErrorIs(t, err, backup.ErrCorrupt)
 			require.Equal(t, ese.Recognised, d.Depth)
@@ -47,6 +52,19 @@ func FuzzVerifyDatabase(f *testing.F) {
 		require.True(t, ese.Match(b))
 		require.Zero(t, d.Bad)
 	})
+}
+
+// judged is what is said of a database with logs. Whatever was read, there is something to say.
+func judged(t *testing.T, d *ese.Database, logs []ese.NamedLog) (*ese.Recovery, *ese.Kept) {
+	t.Helper()
+	r := ese.Explain(ese.Set{Database: d, Logs: logs})
+	k := ese.WhyKept(ese.Stream{Databases: []ese.NamedDatabase{{Name: "mail.edb", Database: d}}, Logs: logs})
+	require.NotEmpty(t, r.String())
+	require.NotEmpty(t, k.String())
+	require.False(t, r.Possible && (d.Depth == ese.Recognised || r.Last < r.RequiredLast))
+	require.True(t, r.Possible || len(r.Reasons) > 0, "a verdict has a reason")
+	require.LessOrEqual(t, k.FreeLast, k.Last)
+	return r, k
 }
 
 // TestMemoryIsBounded reads a file of many times the memory that a reader may take. It is not parallel, so that it counts its own memory only.
@@ -90,6 +108,8 @@ func FuzzVerifyLog(f *testing.F) {
 		}
 	}
 	f.Add(byte(9), false, "E00.log", bases[0][:5000])
+	d, err := verify(f, made(4096, 4))
+	require.NoError(f, err)
 	f.Fuzz(func(t *testing.T, which byte, seal bool, name string, edits []byte) {
 		b := bytes.Clone(edits)
 		if int(which) < len(bases) {
@@ -116,6 +136,10 @@ func FuzzVerifyLog(f *testing.F) {
 			return
 		}
 		require.True(t, ese.MatchLog(b))
+		head, err := ese.ReadLogHeader(t.Context(), bytes.NewReader(b))
+		require.NoError(t, err)
+		require.Equal(t, l.Created, head.Created)
+		judged(t, d, []ese.NamedLog{{Name: name, Log: l}, {Name: "E0000011.log", Log: head}, {Name: "E0000012.log", Log: l}})
 		if err := ese.CheckChain(ese.Signature{}, []ese.NamedLog{{Name: name, Log: l}, {Name: "E0000012.log", Log: l}}); err != nil {
 			require.ErrorIs(t, err, backup.ErrChainBroken)
 		}

@@ -2,7 +2,9 @@ package ese
 
 import (
 	"bytes"
+	"context"
 	"fmt"
+	"io"
 )
 
 // MatchBytes is how much of the start of a file [Match] wants to see; less is enough for a file that is shorter, and for most that are whole.
@@ -60,8 +62,8 @@ type Header struct {
 	Signature, LogSignature Signature
 	// RequiredFirst and RequiredLast are the generations of the logs without which the database cannot be recovered; 0 and 0: none. CommittedLast is the last that was written: less than that loses changes.
 	RequiredFirst, RequiredLast, CommittedLast uint32
-	// RequiredLastCreated is when the log RequiredLast was created, as newer engines have it.
-	RequiredLastCreated Stamp
+	// RequiredLastCreated and CommittedLastCreated are when the logs RequiredLast and CommittedLast were created, as newer engines have it. Older ones have one stamp for both, as CommittedLastCreated, and not all say to which it belongs.
+	RequiredLastCreated, CommittedLastCreated Stamp
 	// Consistent, Attached and Detached are where and when it last became clean, and was attached to and detached from its logs.
 	Consistent, Attached, Detached             Position
 	ConsistentTime, AttachedTime, DetachedTime Stamp
@@ -83,11 +85,41 @@ func parse(b []byte) Header {
 	f := fields(b)
 	return Header{
 		PageSizeBytes: len(b), Streaming: f.u32(12) == 1, State: State(f.u32(52)), Signature: f.signature(24), LogSignature: f.signature(108),
-		RequiredFirst: f.u32(296), RequiredLast: f.u32(300), CommittedLast: f.u32(416), RequiredLastCreated: f.stamp(348),
+		RequiredFirst: f.u32(296), RequiredLast: f.u32(300), CommittedLast: f.u32(416), RequiredLastCreated: f.stamp(672), CommittedLastCreated: f.stamp(348),
 		Consistent: f.position(56), ConsistentTime: f.stamp(64), AttachedTime: f.stamp(72), Attached: f.position(80), DetachedTime: f.stamp(88), Detached: f.position(96),
-		FullPrevious: f.mark(136), IncrementalPrevious: f.mark(160), FullCurrent: f.mark(184), SnapshotCurrent: f.mark(316), CopyPrevious: f.mark(420), DifferentialPrevious: f.mark(444),
+		FullPrevious: f.previous(136, 356), IncrementalPrevious: f.previous(160, 360), CopyPrevious: f.previous(420, 468), DifferentialPrevious: f.previous(444, 472),
+		FullCurrent: f.mark(184), SnapshotCurrent: f.mark(316),
 		Format: f.u32(232), FormatMinor: f.u32(644), DBTime: f.u64(16), Repairs: f.u32(240), RepairTime: f.stamp(244), ECCFixed: f.u32(368), ECCFailed: f.u32(384), BadChecksums: f.u32(400),
 	}
+}
+
+// ReadDatabaseHeader reads at most the first 64 KiB of a database, which is enough for both copies of its header whatever the page size, and checks these: what the header says comes without a reading of the pages.
+// r may be longer, or end with these bytes. The Depth is HeaderRead. When one copy is damaged the other is used and told, along with an error; Database.PageSizeBytes is 0 when neither can be.
+// Damage is a *CorruptError, or several joined. Other errors are those of r and ctx.
+func ReadDatabaseHeader(ctx context.Context, r io.Reader) (*Database, error) {
+	w := &walk{d: &Database{}}
+	head, err := readHead(ctx, r, MatchBytes)
+	if err != nil {
+		return w.d, err
+	}
+	w.header(head)
+	if err := w.bad.err(); err != nil {
+		return w.d, err
+	}
+	w.d.Depth = HeaderRead
+	return w.d, nil
+}
+
+// readHead reads the first bytes of a file, fewer if the file is shorter.
+func readHead(ctx context.Context, r io.Reader, limit int64) ([]byte, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	head, err := io.ReadAll(io.LimitReader(r, limit))
+	if err != nil {
+		return nil, fmt.Errorf("read at byte %d: %w", len(head), err)
+	}
+	return head, nil
 }
 
 // header judges both copies and reads the better one. It returns false if there is none.

@@ -21,7 +21,7 @@ const (
 type Log struct {
 	// Depth says how much the absence of an error is worth. It is Measured for logs before Exchange 2013, whose records are not looked at, and Summed for later ones.
 	Depth Depth
-	// SizeBytes is the file as it was read.
+	// SizeBytes is the file as it was read, or, by ReadLogHeader, as its header gives it.
 	SizeBytes int64
 	// Generation is its number in the series, Signature that of the series.
 	Generation uint32
@@ -85,6 +85,22 @@ func VerifyLog(ctx context.Context, r io.Reader) (*Log, error) {
 	if w.segmented {
 		w.l.Depth = Summed
 	}
+	return w.l, nil
+}
+
+// ReadLogHeader reads the first 4096 bytes of a log and checks the header in them. r may be longer, or end with these bytes. The Depth is HeaderRead, SizeBytes what the file should have by the header, and nothing is known of segments:
+// [CheckChain] then compares numbers, signatures and times, and no sums.
+// Damage is a *CorruptError. Other errors are those of r and ctx.
+func ReadLogHeader(ctx context.Context, r io.Reader) (*Log, error) {
+	w := &logWalk{l: &Log{}}
+	head, err := readHead(ctx, r, headBytes)
+	if err != nil {
+		return w.l, err
+	}
+	if !w.header(head) {
+		return w.l, w.bad.err()
+	}
+	w.l.Depth, w.l.SizeBytes = HeaderRead, w.want
 	return w.l, nil
 }
 

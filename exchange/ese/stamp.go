@@ -2,6 +2,7 @@ package ese
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"time"
@@ -23,6 +24,19 @@ func (s Stamp) Time() time.Time {
 	}
 	ms := int(s[6]>>1) | int(s[7]>>1&7)<<7
 	return time.Date(1900+int(s[5]), time.Month(s[4]), int(s[3]), int(s[2]), int(s[1]), int(s[0]), ms*int(time.Millisecond), time.UTC)
+}
+
+// In is the moment of the stamp: a stamp that is not in UTC is taken as a time in zone, the zone of the server, which must not be nil. The result is in zone. It is zero where [Stamp.Time] is.
+// In the hour that a zone repeats in autumn it may be an hour off.
+func (s Stamp) In(zone *time.Location) time.Time {
+	at := s.Time()
+	switch {
+	case at.IsZero():
+		return at
+	case s.UTC():
+		return at.In(zone)
+	}
+	return time.Date(at.Year(), at.Month(), at.Day(), at.Hour(), at.Minute(), at.Second(), at.Nanosecond(), zone)
 }
 
 // String reads "2024-03-01 12:30:05Z", without the Z if it is in the zone of the server.
@@ -49,6 +63,11 @@ type Position struct {
 	Byte       uint16
 }
 
+// Before reports whether p comes before q in the stream.
+func (p Position) Before(q Position) bool {
+	return cmp.Or(cmp.Compare(p.Generation, q.Generation), cmp.Compare(p.Sector, q.Sector), cmp.Compare(p.Byte, q.Byte)) < 0
+}
+
 // String reads "0x49:15:0": generation, sector and byte, as the engine's tools write it.
 func (p Position) String() string { return fmt.Sprintf("0x%X:%X:%X", p.Generation, p.Sector, p.Byte) }
 
@@ -73,17 +92,6 @@ func (s Signature) String() string {
 	return fmt.Sprintf("%d of %s", s.Random, s.Created)
 }
 
-// BackupMark is what a header keeps of a backup. Zero: there was none.
-type BackupMark struct {
-	At   Position
-	Time Stamp
-	// First and Last are the generations that the backup needs.
-	First, Last uint32
-}
-
-// IsZero reports whether there was no such backup.
-func (m BackupMark) IsZero() bool { return m == BackupMark{} }
-
 // fields reads little-endian fields by offset.
 type fields []byte
 
@@ -100,8 +108,4 @@ func (f fields) position(at int) Position {
 func (f fields) signature(at int) Signature {
 	computer, _, _ := bytes.Cut(f[at+12:at+28], []byte{0})
 	return Signature{Random: f.u32(at), Created: f.stamp(at + 4), Computer: string(computer)}
-}
-
-func (f fields) mark(at int) BackupMark {
-	return BackupMark{At: f.position(at), Time: f.stamp(at + 8), First: f.u32(at + 16), Last: f.u32(at + 20)}
 }

@@ -239,6 +239,9 @@ func simulatorImports(p pkg, _ map[string]pkg) (bad []string) {
 		if strings.HasPrefix(p.path(), simulatedDomino) && (i == module+"/domino/notes" || i == module+"/internal/filelock") {
 			continue
 		}
+		if p.path() == simulatedExchange && (i == module+"/exchange" || i == module+"/exchange/esebcli") {
+			continue
+		}
 		if !standard(i) && !strings.HasPrefix(i, module+"/internal/sim/") {
 			bad = append(bad, "imports "+i)
 		}
@@ -251,6 +254,9 @@ const simulatedOracle = "internal/sim/oraclesim"
 
 // simulatedDomino stands in the place of the Notes C API, so that it has the Go shape of that API: an interface, ids and status numbers. Its locks are seen by other processes.
 const simulatedDomino = "internal/sim/dominosim"
+
+// simulatedExchange stands in the place of the tools of the agent, so that it has their Go shape: interfaces, and the structures that they pass. Its files are written and read without exchange/ese.
+const simulatedExchange = "internal/sim/exchangesim"
 
 func testingImports(p pkg, _ map[string]pkg) (bad []string) {
 	if p.forTests() {

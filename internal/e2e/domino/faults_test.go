@@ -20,7 +20,7 @@ import (
 	"github.com/quiesce-go/quiesce/internal/sim/dominosim"
 )
 
-var crowd = []string{"mail/a.nsf", "names.nsf"}
+var pair = []string{"mail/a.nsf", "names.nsf"}
 
 // moment is the first call of a function by the n-th process that the agent starts.
 type moment struct {
@@ -38,7 +38,7 @@ var acts = []act{
 	{"full", func(j *job) (*backup.Manifest, error) { return j.Backup(j.l.Context(), backup.Full) }},
 	{"log", func(j *job) (*backup.Manifest, error) { return j.Backup(j.l.Context(), backup.Log) }},
 	{"restore", func(j *job) (*backup.Manifest, error) {
-		return nil, j.restore(backup.Target{Select: named(crowd...)}, backup.RestoreOptions{Overwrite: true})
+		return nil, j.restore(backup.Target{Select: named(pair...)}, backup.RestoreOptions{Overwrite: true})
 	}},
 }
 
@@ -47,13 +47,13 @@ func prepared(t *testing.T, path, lib string) (*lab, *backuptest.MemSink) {
 	t.Helper()
 	l := newLab(t, path, lib)
 	l.opt.Parallel = 1
-	l.create(crowd...)
+	l.create(pair...)
 	sink := backuptest.NewMemSink()
 	j := l.job(l.source(), sink, false)
 	j.take(backup.Full)
-	l.fill(1, crowd...)
+	l.fill(1, pair...)
 	j.take(backup.Log)
-	l.fill(2, crowd...)
+	l.fill(2, pair...)
 	require.NoError(t, l.sim.Compact("mail/a.nsf"))
 	l.write("names.nsf", "last", "words")
 	return l, sink
@@ -66,13 +66,14 @@ func (l *lab) by(sink backup.Sink, open func(ctx context.Context, process int) (
 	o.NotesINI = l.cmd.INI
 	var mu sync.Mutex
 	n := 0
-	src, err := domino.FromAPI(func(ctx context.Context) (notes.API, error) {
+	o.Open = func(ctx context.Context) (notes.API, error) {
 		mu.Lock()
 		n++
 		process := n
 		mu.Unlock()
 		return open(ctx, process)
-	}, &o)
+	}
+	src, err := domino.New(&o)
 	require.NoError(l, err)
 	return l.job(src, sink, false)
 }
@@ -116,11 +117,7 @@ func TestChildDiesAtAnyCall(t *testing.T) {
 					continue
 				}
 				how := [...]string{"abort", "exit"}[n%2]
-				when := []string{"", "+"}[n/2%2 : n/2%2+1] // before Domino has done it, or after
-				if a.name == "restore" {
-					when = []string{"", "+"}
-				}
-				for _, w := range when {
+				for _, w := range []string{"", "+"} { // before Domino has done it, and after
 					t.Run(fmt.Sprintf("process %d %s%s %s", m.process, m.call, w, how), func(t *testing.T) {
 						t.Parallel()
 						l, sink := prepared(t, path, lib)
@@ -180,7 +177,7 @@ func (l *lab) dies(sink backup.Sink, a act, at moment, fault string) {
 		}
 	}
 	next.take(backup.Kind(a.name))
-	next.same("restored", crowd...)
+	next.same("restored", pair...)
 	next.kept()
 }
 
@@ -189,17 +186,17 @@ func (l *lab) again(sink backup.Sink, err error) {
 	l.Helper()
 	next := l.job(l.source(), sink, false)
 	if err != nil {
-		require.NoError(l, next.restore(backup.Target{Select: named(crowd...)}, backup.RestoreOptions{Overwrite: true}))
+		require.NoError(l, next.restore(backup.Target{Select: named(pair...)}, backup.RestoreOptions{Overwrite: true}))
 	}
 	off, oerr := l.sim.Offline()
 	require.NoError(l, oerr)
 	assert.Empty(l, off)
 	var pick []backup.Selection
-	for _, name := range crowd {
+	for _, name := range pair {
 		pick = append(pick, backup.Selection{Name: name, As: "beside/" + name})
 	}
 	require.NoError(l, next.restore(backup.Target{Select: pick}, backup.RestoreOptions{}))
-	for _, name := range crowd {
+	for _, name := range pair {
 		equal(l, l.read("beside/"+name), l.read(name), "%s", name)
 	}
 	next.take(backup.Full)

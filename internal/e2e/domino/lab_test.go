@@ -114,9 +114,11 @@ func (l *lab) busy(dbs []string) (stop func()) {
 	}
 }
 
-func (l *lab) source() *domino.Source {
+func (l *lab) source() domino.Source {
 	l.Helper()
-	s, err := domino.New(l.cmd, &l.opt)
+	o := l.opt
+	o.Notes = l.cmd
+	s, err := domino.New(&o)
 	require.NoError(l, err)
 	return s
 }

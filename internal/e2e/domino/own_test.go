@@ -58,10 +58,17 @@ func TestBesideOthers(t *testing.T) {
 }
 
 // keeping never tells Domino that an extent is archived: that is for the program that backs the server up.
-type keeping struct{ *domino.Source }
+type keeping struct{ byCAPI }
+
+// byCAPI is what a Source of the way CAPI can.
+type byCAPI interface {
+	domino.Source
+	backup.Recoverer
+	backup.Rehearser
+}
 
 func (k keeping) Backup(ctx context.Context, r backup.Request, st *backup.Stage) (backup.Result, error) {
-	out, err := k.Source.Backup(ctx, r, st)
+	out, err := k.byCAPI.Backup(ctx, r, st)
 	out.Pending = nil
 	return out, err
 }
@@ -70,11 +77,11 @@ func (k keeping) Backup(ctx context.Context, r backup.Request, st *backup.Stage)
 func beside(t *testing.T, c notes.Command, folder string) {
 	t.Helper()
 	for _, how := range []string{"staged", "streamed"} {
-		src, err := domino.New(c, &domino.Options{Instance: "own", StateDir: filepath.Join(t.TempDir(), "state"), Include: []string{folder + "/*"}, SkipFiles: true, SkipAttachments: true})
+		src, err := domino.New(&domino.Options{Notes: c, Instance: "own", StateDir: filepath.Join(t.TempDir(), "state"), Include: []string{folder + "/*"}, SkipFiles: true, SkipAttachments: true})
 		require.NoError(t, err)
 		dir, err := sink.OpenDir(filepath.Join(t.TempDir(), "sink"))
 		require.NoError(t, err)
-		cfg := backup.Config{Job: "own", Source: keeping{src}, Sink: dir}
+		cfg := backup.Config{Job: "own", Source: keeping{src.(byCAPI)}, Sink: dir}
 		if how == "staged" {
 			cfg.Stager = backup.DirStager{Dir: filepath.Join(t.TempDir(), "stage")}
 		}

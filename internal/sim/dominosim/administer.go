@@ -31,7 +31,7 @@ func (s *Server) newLife(db string, change func(header)) error {
 	defer unlock()
 	path, m, st, err := s.usable(db)
 	if err == nil && st.is(stateInBackup) {
-		err = StatusAlreadyLocked
+		err = notes.StatusAlreadyLocked
 	}
 	if err != nil {
 		return fmt.Errorf("dominosim: %s: %w", db, err)
@@ -61,20 +61,13 @@ func (s *Server) CorruptPage(db string) error {
 }
 
 func (s *Server) damage(db string, at int64) error {
-	unlock, err := s.lock()
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	path, _, err := s.resolve(db)
-	if err != nil {
-		return err
-	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return err
-	}
-	return writeAt(path, []byte{^b[at]}, at)
+	return s.lockedAt(db, func(path string) error {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		return writeAt(path, []byte{^b[at]}, at)
+	})
 }
 
 // Hold says that somebody uses the database, so that it can not be taken offline, until release is called.
@@ -97,16 +90,9 @@ func (s *Server) Replicating(db string) (done func() error, err error) {
 
 func (s *Server) mark(db string, flag uint32) (func() error, error) {
 	set := func(on bool) error {
-		unlock, err := s.lock()
-		if err != nil {
-			return err
-		}
-		defer unlock()
-		path, _, err := s.resolve(db)
-		if err != nil {
-			return err
-		}
-		return s.update(path, func(st *state) error { st.set(flag, on); return nil })
+		return s.lockedAt(db, func(path string) error {
+			return s.update(path, func(st *state) error { st.set(flag, on); return nil })
+		})
 	}
 	return func() error { return set(false) }, set(true)
 }
@@ -117,143 +103,82 @@ func (s *Server) InBackup() ([]string, error) { return s.with(stateInBackup) }
 // Offline are the databases that were taken offline, by absolute path.
 func (s *Server) Offline() ([]string, error) { return s.with(stateOffline) }
 
-func (s *Server) with(flag uint32) ([]string, error) {
-	unlock, err := s.lock()
-	if err != nil {
-		return nil, err
-	}
-	defer unlock()
-	all, err := s.states()
-	if err != nil {
-		return nil, err
-	}
-	var paths []string
-	for _, st := range all {
-		if st.is(flag) {
-			paths = append(paths, st.path)
+func (s *Server) with(flag uint32) (paths []string, err error) {
+	err = s.locked(func() error {
+		all, err := s.states()
+		for _, st := range all {
+			if st.is(flag) {
+				paths = append(paths, st.path)
+			}
 		}
-	}
-	return paths, nil
+		return err
+	})
+	return paths, err
 }
 
 // ResetBackup ends a backup whose program is dead, as an administrator would.
 func (s *Server) ResetBackup(db string) error {
-	unlock, err := s.lock()
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	path, _, err := s.resolve(db)
-	if err != nil {
-		return err
-	}
-	return s.endBackup(path, false)
+	return s.lockedAt(db, func(path string) error { return s.endBackup(path, false) })
 }
 
 // Rename moves a database within the data directory; it stays the same database.
 func (s *Server) Rename(from, to string) error {
-	unlock, err := s.lock()
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	old, _, err := s.resolve(from)
-	if err != nil {
-		return err
-	}
-	st, err := s.loadState(old)
-	if err != nil {
-		return err
-	}
-	path := filepath.Join(s.DataDir(), filepath.FromSlash(to))
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
-	if err := os.Rename(old, path); err != nil {
-		return err
-	}
-	s.ledger[path] = s.ledger[old]
-	delete(s.ledger, old)
-	st.path = path
-	return errors.Join(s.saveState(st), os.Remove(s.stateFile(old)))
+	return s.lockedAt(from, func(old string) error {
+		st, err := s.loadState(old)
+		if err != nil {
+			return err
+		}
+		path := filepath.Join(s.DataDir(), filepath.FromSlash(to))
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			return err
+		}
+		if err := os.Rename(old, path); err != nil {
+			return err
+		}
+		s.ledger[path] = s.ledger[old]
+		delete(s.ledger, old)
+		st.path = path
+		return errors.Join(s.saveState(st), os.Remove(s.stateFile(old)))
+	})
 }
 
 // Delete removes a database, and forgets it.
 func (s *Server) Delete(db string) error {
-	unlock, err := s.lock()
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	path, _, err := s.resolve(db)
-	if err != nil {
-		return err
-	}
-	return errors.Join(os.Remove(path), os.RemoveAll(s.stateFile(path)))
+	return s.lockedAt(db, func(path string) error { return errors.Join(os.Remove(path), os.RemoveAll(s.stateFile(path))) })
 }
 
 // SwitchLog closes the current extent, so that it can be archived.
-func (s *Server) SwitchLog() error {
-	unlock, err := s.lock()
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	c, err := s.loadControl()
-	if err != nil {
-		return err
-	}
-	return s.roll(c)
-}
+func (s *Server) SwitchLog() error { return s.lockedLog(s.roll) }
 
 // RecreateLog begins a new series of the log, as after the loss of the old one: all databases get a new DBIID.
 func (s *Server) RecreateLog() error {
-	unlock, err := s.lock()
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	names, err := filepath.Glob(filepath.Join(s.LogDir(), "*"))
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		if err := os.Remove(name); err != nil {
+	return s.locked(func() error {
+		names, err := filepath.Glob(filepath.Join(s.LogDir(), "*"))
+		if err != nil {
 			return err
 		}
-	}
-	return s.newLog() // NSFDbOpen and Write find that the series is another one
+		for _, name := range names {
+			if err := os.Remove(name); err != nil {
+				return err
+			}
+		}
+		return s.newLog() // NSFDbOpen and Write find that the series is another one
+	})
 }
 
 // LogID is the series of the log; zero when the server does not log.
-func (s *Server) LogID() (notes.UNID, error) {
-	unlock, err := s.lock()
-	if err != nil {
-		return notes.UNID{}, err
+func (s *Server) LogID() (id notes.UNID, err error) {
+	err = s.lockedLog(func(c *control) error { id = c.id; return nil })
+	if errors.Is(err, notes.StatusServerNotTransLogged) {
+		err = nil
 	}
-	defer unlock()
-	c, err := s.loadControl()
-	if errors.Is(err, StatusServerNotTransLogged) {
-		return notes.UNID{}, nil
-	}
-	if err != nil {
-		return notes.UNID{}, err
-	}
-	return c.id, nil
+	return id, err
 }
 
 // CurrentExtent is the number of the extent that is being written.
-func (s *Server) CurrentExtent() (uint32, error) {
-	unlock, err := s.lock()
-	if err != nil {
-		return 0, err
-	}
-	defer unlock()
-	c, err := s.loadControl()
-	if err != nil {
-		return 0, err
-	}
-	return c.number, nil
+func (s *Server) CurrentExtent() (number uint32, err error) {
+	err = s.lockedLog(func(c *control) error { number = c.number; return nil })
+	return number, err
 }
 
 // Restart stops the server and starts it again: all processes die, backups under way are over, databases are neither held nor offline, and what is known of them is read from their files anew.
@@ -273,7 +198,7 @@ func (s *Server) Restart() error {
 	}
 	for _, st := range all {
 		if st.is(stateInBackup) {
-			if err := s.endBackup(st.path, false); err != nil && !errors.Is(err, StatusNoExist) {
+			if err := s.endBackup(st.path, false); err != nil && !errors.Is(err, notes.StatusNoExist) {
 				return err
 			}
 		}
@@ -282,7 +207,7 @@ func (s *Server) Restart() error {
 		}
 	}
 	s.opened = map[string]int{}
-	if _, err := s.loadControl(); !errors.Is(err, StatusServerNotTransLogged) || s.cfg.Unlogged {
+	if _, err := s.loadControl(); !errors.Is(err, notes.StatusServerNotTransLogged) || s.cfg.Unlogged {
 		return nil
 	}
 	return s.newLog()

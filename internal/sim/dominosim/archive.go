@@ -31,7 +31,7 @@ func (t *Thread) LogStyle(ctx context.Context) (style notes.LogStyle, err error)
 // logging is the control of a log that is in use.
 func (s *Server) logging() (*control, error) {
 	if s.cfg.Unlogged {
-		return nil, StatusServerNotTransLogged
+		return nil, notes.StatusServerNotTransLogged
 	}
 	return s.loadControl()
 }
@@ -44,9 +44,9 @@ func (t *Thread) ArchivingBegin(ctx context.Context) error {
 			return err
 		}
 		if c.style != notes.LogArchive {
-			return StatusTransLogNotArchived
+			return notes.StatusTransLogNotArchived
 		}
-		l, err := t.p.take("archiver", StatusArchiveInProgress, &t.p.s.archive)
+		l, err := t.p.take("archiver", notes.StatusTransLogArchiveInProgress, &t.p.s.archive)
 		if err == nil {
 			t.p.archiver = l
 		}
@@ -58,7 +58,7 @@ func (t *Thread) ArchivingBegin(ctx context.Context) error {
 func (t *Thread) ArchivingEnd(ctx context.Context) error {
 	return t.call(ctx, "NSFEndArchivingLogs", nil, func() error {
 		if t.p.archiver == nil {
-			return StatusNoSuchTransLog
+			return notes.StatusNoSuchTransLog
 		}
 		t.p.releaseArchiver()
 		return nil
@@ -79,7 +79,7 @@ func (t *Thread) nextLog(ctx context.Context, name string, first bool) (e notes.
 	err = t.call(ctx, name, nil, func() error {
 		s := t.p.s
 		if t.p.archiver == nil || !first && t.p.list == nil {
-			return StatusNoSuchTransLog
+			return notes.StatusNoSuchTransLog
 		}
 		c, err := s.logging()
 		if err != nil {
@@ -95,7 +95,7 @@ func (t *Thread) nextLog(ctx context.Context, name string, first bool) (e notes.
 		for _, n := range numbers {
 			e = notes.Extent{LogID: c.id, Number: n, Path: filepath.Join(s.LogDir(), extentName(n))}
 			if n == c.number {
-				return StatusNoTransLogsToArchive
+				return notes.StatusNoTransLogsToArchive
 			}
 			if n > t.p.list.last {
 				t.p.list.last = n
@@ -103,7 +103,7 @@ func (t *Thread) nextLog(ctx context.Context, name string, first bool) (e notes.
 				return nil
 			}
 		}
-		return StatusTransLogMissingSegs // the current extent is gone
+		return notes.StatusTransLogMissingSegs // the current extent is gone
 	})
 	return e, err
 }
@@ -118,10 +118,10 @@ func (t *Thread) LogDone(ctx context.Context, id notes.UNID, number uint32) erro
 		}
 		path := filepath.Join(s.LogDir(), extentName(number))
 		if _, err := os.Stat(path); id != c.id || number > c.number || errors.Is(err, os.ErrNotExist) {
-			return StatusNoSuchTransLog
+			return notes.StatusNoSuchTransLog
 		}
 		if number == c.number || t.p.list == nil || !t.p.list.offered[number] {
-			return StatusNoArchivedExtent
+			return notes.StatusNoArchivedExtent
 		}
 		return os.Remove(path)
 	})

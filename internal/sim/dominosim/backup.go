@@ -44,22 +44,22 @@ func (s *Server) startBackup(path string) (serial uint64, size int64, err error)
 	}
 	switch {
 	case st.is(stateOffline):
-		return 0, 0, StatusDBOffline
+		return 0, 0, notes.StatusDBOffline
 	case st.is(stateInBackup):
-		return 0, 0, StatusBackupAlreadyInProgress
+		return 0, 0, notes.StatusBackupAlreadyInProgress
 	case st.is(stateInPlace):
-		return 0, 0, StatusCantBackupDuringCompact
+		return 0, 0, notes.StatusCantBackupDuringCompact
 	case st.is(stateCompacting):
-		return 0, 0, StatusCompactMode
+		return 0, 0, notes.StatusCompactMode
 	case st.is(stateLocked):
-		return 0, 0, StatusAlreadyLocked
+		return 0, 0, notes.StatusAlreadyLocked
 	}
 	m, err := loadImage(path)
 	if err != nil {
 		return 0, 0, err
 	}
 	if m.ods() < oldestODS {
-		return 0, 0, StatusOnlyV5Databases
+		return 0, 0, notes.StatusOnlyV5Databases
 	}
 	var pos uint64
 	if m.logged() {
@@ -99,7 +99,7 @@ func (t *Thread) underway(h notes.Handle, c notes.BackupContext) (*handle, *back
 	}
 	b := t.p.backups[c]
 	if b == nil {
-		return nil, nil, nil, StatusNotDoingBackup
+		return nil, nil, nil, notes.StatusNotDoingBackup
 	}
 	if b.handle != h {
 		return nil, nil, nil, fmt.Errorf("dominosim: backup context %#x belongs to another handle", uint64(c))
@@ -109,7 +109,7 @@ func (t *Thread) underway(h notes.Handle, c notes.BackupContext) (*handle, *back
 		return nil, nil, nil, err
 	}
 	if !st.is(stateInBackup) || st.serial != b.serial {
-		return nil, nil, nil, StatusBackupAborted
+		return nil, nil, nil, notes.StatusBackupAborted
 	}
 	return o, b, st, nil
 }
@@ -122,9 +122,9 @@ func (t *Thread) BackupHighWater(ctx context.Context, h notes.Handle, c notes.Ba
 		case err != nil:
 			return err
 		case st.is(stateStopped):
-			return StatusNotDoingBackup
+			return notes.StatusNotDoingBackup
 		case offset < 0 || uint64(offset) > st.size || uint64(offset) < st.read:
-			return StatusValueFlags
+			return notes.StatusValueFlags
 		}
 		st.read = uint64(offset)
 		return t.p.s.saveState(st)
@@ -136,7 +136,7 @@ func (t *Thread) BackupStop(ctx context.Context, h notes.Handle, c notes.BackupC
 	return t.call(ctx, "NSFBackupStop", nil, func() error {
 		_, _, st, err := t.underway(h, c)
 		if err == nil && st.is(stateStopped) {
-			err = StatusNotDoingBackup
+			err = notes.StatusNotDoingBackup
 		}
 		if err != nil {
 			return err
@@ -177,7 +177,7 @@ func (t *Thread) changeInfo(h notes.Handle, c notes.BackupContext) ([]byte, *bac
 		return nil, nil, err
 	}
 	if !st.is(stateStopped) {
-		return nil, nil, StatusInvalidChangeInfoContext
+		return nil, nil, notes.StatusInvalidChangeInfoContext
 	}
 	records, err := os.ReadFile(t.p.s.changesFile(o.path))
 	if err != nil || len(records) == 0 {
@@ -199,7 +199,7 @@ func (t *Thread) BackupEnd(ctx context.Context, h notes.Handle, c notes.BackupCo
 			return err
 		}
 		if !abort && !st.is(stateStopped) {
-			return StatusValueFlags
+			return notes.StatusValueFlags
 		}
 		delete(t.p.backups, c)
 		return t.p.s.endBackup(o.path, !abort)
@@ -236,7 +236,7 @@ func (s *Server) endBackup(path string, done bool) error {
 func readAll(path string, limit int64) ([]byte, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, StatusNoExist
+		return nil, notes.StatusNoExist
 	}
 	if err != nil {
 		return nil, err

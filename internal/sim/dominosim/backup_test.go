@@ -135,7 +135,7 @@ func archive(t *testing.T, th notes.Thread, dir string) (numbers []uint32) {
 	require.NoError(t, th.ArchivingBegin(ctx))
 	for e, err := th.FirstLog(ctx); ; e, err = th.NextLog(ctx) {
 		if err != nil {
-			require.ErrorIs(t, err, dominosim.StatusNoTransLogsToArchive)
+			require.ErrorIs(t, err, notes.StatusNoTransLogsToArchive)
 			assert.NotEmpty(t, e.Path, "the current extent is named too")
 			break
 		}
@@ -233,5 +233,5 @@ func TestRoundTrip(t *testing.T) {
 	assert.Equal(t, middle, got)
 
 	_, err = th.Recover(ctx, []string{beside}, 0, time.Time{}, nil)
-	assert.ErrorIs(t, err, dominosim.StatusRecoverNonbackup, "recovering consumes the backup")
+	assert.ErrorIs(t, err, notes.StatusRMRecoverNonbackup, "recovering consumes the backup")
 }

@@ -43,7 +43,7 @@ func (t *Thread) ApplyStart(ctx context.Context, copyPath string, size int64) (c
 			return err
 		}
 		if st.is(stateInBackup) || s.opened[path] > 0 {
-			return StatusDBInUse
+			return notes.StatusDBInUse
 		}
 		head, err := readAll(path, int64(headerSize(newestODS)))
 		if err != nil {
@@ -51,11 +51,11 @@ func (t *Thread) ApplyStart(ctx context.Context, copyPath string, size int64) (c
 		}
 		switch {
 		case size < 0:
-			return StatusValueFlags
+			return notes.StatusValueFlags
 		case len(head) < 1024 || head[0] != 0x1A || string(head[atSim:atSim+4]) != "QSIM":
-			return StatusNotNSF
+			return notes.StatusNotNSF
 		case !header(head).backup():
-			return StatusRecoverNonbackup
+			return notes.StatusRMRecoverNonbackup
 		}
 		c = notes.ApplyContext(s.nextSerial())
 		t.p.applies[c] = &application{t: t, path: path, head: head, size: size}
@@ -67,7 +67,7 @@ func (t *Thread) ApplyStart(ctx context.Context, copyPath string, size int64) (c
 func (t *Thread) applying(c notes.ApplyContext) (*application, error) {
 	a := t.p.applies[c]
 	if a == nil {
-		return nil, StatusInvalidChangeInfoContext
+		return nil, notes.StatusInvalidChangeInfoContext
 	}
 	if a.t != t {
 		return nil, fmt.Errorf("dominosim: apply context %#x is another thread's", uint64(c))
@@ -83,7 +83,7 @@ func (t *Thread) Apply(ctx context.Context, c notes.ApplyContext, info []byte) e
 			return err
 		}
 		if a.failed {
-			return StatusCorruptChangeInfo
+			return notes.StatusCorruptChangeInfo
 		}
 		if err := a.add(info); err != nil {
 			a.failed = true
@@ -96,7 +96,7 @@ func (t *Thread) Apply(ctx context.Context, c notes.ApplyContext, info []byte) e
 func (a *application) add(info []byte) error {
 	a.got += int64(len(info))
 	if a.got > a.size {
-		return StatusCorruptChangeInfo
+		return notes.StatusCorruptChangeInfo
 	}
 	a.pending = append(a.pending, info...)
 	if !a.named {
@@ -111,14 +111,14 @@ func (a *application) add(info []byte) error {
 	for len(a.pending) >= changeHeader {
 		at, n, crc := le.Uint64(a.pending), int(le.Uint32(a.pending[8:])), le.Uint32(a.pending[12:])
 		if n > pageSize+superblockSize*2 {
-			return StatusCorruptChangeInfo
+			return notes.StatusCorruptChangeInfo
 		}
 		if len(a.pending) < changeHeader+n {
 			return nil
 		}
 		b := a.pending[changeHeader : changeHeader+n]
 		if crc32.ChecksumIEEE(b) != crc {
-			return StatusCorruptChangeInfo
+			return notes.StatusCorruptChangeInfo
 		}
 		if err := writeAt(a.path, b, int64(at)); err != nil {
 			return err
@@ -132,7 +132,7 @@ func (a *application) add(info []byte) error {
 func (a *application) name(prefix []byte) error {
 	if string(prefix[:4]) != "QCHG" || notes.UNID(prefix[8:24]) != header(a.head).dbiid() || le.Uint64(prefix[24:]) != le.Uint64(a.head[atSerial:]) ||
 		int64(le.Uint64(prefix[32:]))+changePrefix != a.size {
-		return StatusCorruptChangeInfo
+		return notes.StatusCorruptChangeInfo
 	}
 	return nil
 }
@@ -146,7 +146,7 @@ func (t *Thread) ApplyEnd(ctx context.Context, c notes.ApplyContext, abort bool)
 		}
 		delete(t.p.applies, c)
 		if !abort && (a.failed || a.got != a.size || len(a.pending) > 0) {
-			return StatusCorruptChangeInfo
+			return notes.StatusCorruptChangeInfo
 		}
 		return nil
 	})

@@ -33,7 +33,9 @@
 // an extent that was copied before it was full ends a recovery to a time, and is 0x0237 for one to the end of the log. A backup neither changes the modification
 // time of its file nor takes part in any race with a compact: those exclude each other.
 //
-// Not simulated: NSFIsNewBackupNeeded, databases of DB2, DAOS, users and their rights, timeouts of backups, undo at recovery (transactions here are done when they are logged), and all of a database that
+// Objects of the attachment store (DAOS) are files to which a value may refer ([Server.Attach]); the console lists those that a database lacks ([Server.Console]). There is no catalog of them, no count of references and no deletion.
+//
+// Not simulated: NSFIsNewBackupNeeded, databases of DB2, users and their rights, timeouts of backups, undo at recovery (transactions here are done when they are logged), and all of a database that
 // is not backup.
 //
 // # FORMAT

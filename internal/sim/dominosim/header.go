@@ -143,21 +143,21 @@ func (h header) seal() { le.PutUint32(h[atHeaderCRC:], h.checksum()) }
 // parseHeader judges the beginning of a file as NSFDbOpen does.
 func parseHeader(b []byte, fileSize int64) (header, error) {
 	if len(b) < 1024 || b[0] != 0x1A || b[1] != 0 {
-		return nil, StatusNotNSF
+		return nil, notes.StatusNotNSF
 	}
 	if ods := le.Uint32(b[atODS:]); ods > newestODS || ods < 16 {
-		return nil, StatusNSFVersion
+		return nil, notes.StatusNSFVersion
 	}
 	n := int(le.Uint32(b[atHeaderSize:]))
 	if n != headerSize(le.Uint32(b[atODS:])) || n > len(b) {
-		return nil, StatusNSFCorrupt
+		return nil, notes.StatusNSFCorrupt
 	}
 	h := header(b[:n])
 	switch {
 	case string(h[atSim:atSim+4]) != "QSIM" || le.Uint32(h[atHeaderCRC:]) != h.checksum():
-		return nil, StatusNSFCorrupt
+		return nil, notes.StatusNSFCorrupt
 	case int64(le.Uint32(h[atSize:]))*256 > fileSize:
-		return nil, StatusObjectTruncated
+		return nil, notes.StatusObjectTruncated
 	}
 	return h, nil
 }

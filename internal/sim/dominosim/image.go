@@ -41,7 +41,7 @@ func newImage(h header, pages int) *image {
 func loadImage(path string) (*image, error) {
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, StatusNoExist
+		return nil, notes.StatusNoExist
 	}
 	if err != nil {
 		return nil, err

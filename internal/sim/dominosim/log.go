@@ -38,7 +38,7 @@ func extentName(number uint32) string { return fmt.Sprintf("S%07X.TXN", number) 
 func (s *Server) loadControl() (*control, error) {
 	b, err := os.ReadFile(filepath.Join(s.LogDir(), controlFile))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, StatusServerNotTransLogged
+		return nil, notes.StatusServerNotTransLogged
 	}
 	if err != nil {
 		return nil, err

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"os"
 	"time"
+
+	"github.com/quiesce-go/quiesce/domino/notes"
 )
 
 // TakeOffline is NSFTakeDatabaseOffline with OFFLINE_NODELETE.
@@ -14,7 +16,7 @@ func (t *Thread) TakeOffline(ctx context.Context, name string, wait time.Duratio
 		defer patience.Stop()
 		for {
 			err := t.p.s.do(ctx, func() error { return t.p.s.takeOffline(name) })
-			if !errors.Is(err, StatusDBInUse) {
+			if !errors.Is(err, notes.StatusDBInUse) {
 				return err
 			}
 			select {
@@ -34,14 +36,14 @@ func (s *Server) takeOffline(name string) error {
 		return err
 	}
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-		return StatusNoExist
+		return notes.StatusNoExist
 	}
 	return s.update(path, func(st *state) error {
 		switch {
 		case st.is(stateOffline):
-			return StatusDBOffline
+			return notes.StatusDBOffline
 		case st.is(stateHeld | stateInBackup | stateCompacting | stateInPlace | stateLocked), s.opened[path] > 0:
-			return StatusDBInUse
+			return notes.StatusDBInUse
 		}
 		st.set(stateOffline, true)
 		return nil
@@ -57,7 +59,7 @@ func (t *Thread) BringOnline(ctx context.Context, name string) error {
 			return err
 		}
 		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-			return StatusNoExist
+			return notes.StatusNoExist
 		}
 		return s.update(path, func(st *state) error {
 			if st.is(stateOffline) {

@@ -48,9 +48,9 @@ func (t *Thread) Open(ctx context.Context, name string) (h notes.Handle, err err
 		i, err := os.Stat(path)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			return StatusNoExist
+			return notes.StatusNoExist
 		case errors.Is(err, fs.ErrPermission):
-			return StatusNoAccess
+			return notes.StatusNoAccess
 		case err != nil:
 			return err
 		}
@@ -75,9 +75,9 @@ func (s *Server) admit(path string, linked bool) (header, error) {
 	}
 	switch {
 	case st.is(stateOffline):
-		return nil, StatusDBOffline
+		return nil, notes.StatusDBOffline
 	case st.is(stateCompacting):
-		return nil, StatusCompactMode
+		return nil, notes.StatusCompactMode
 	}
 	h, err := readHeader(path)
 	if err != nil {
@@ -103,7 +103,7 @@ func (s *Server) adopt(path string, linked bool, h header, st *state) error {
 	inside = inside || linked
 	if h.backup() && !st.is(stateInBackup) {
 		if h.logged() && inside {
-			return StatusOpenBackup
+			return notes.StatusRMOpenBackup
 		}
 		h.setBackup(false) // a plain copy from now on
 	}
@@ -114,10 +114,10 @@ func (s *Server) adopt(path string, linked bool, h header, st *state) error {
 		return nil
 	}
 	if st.dbiid == h.dbiid() && h.lsn() < st.lsn {
-		return StatusDownLevel
+		return notes.StatusRMDownLevel
 	}
 	c, err := s.logging()
-	if err != nil && !errors.Is(err, StatusServerNotTransLogged) {
+	if err != nil && !errors.Is(err, notes.StatusServerNotTransLogged) {
 		return err
 	}
 	stranger := h.logged() && (c == nil || h.logID() != c.id)
@@ -156,7 +156,7 @@ func (s *Server) active(id notes.UNID, path string) (string, error) {
 func readHeader(path string) (header, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, StatusNoExist
+		return nil, notes.StatusNoExist
 	}
 	if err != nil {
 		return nil, err
@@ -202,7 +202,7 @@ func (t *Thread) handle(h notes.Handle) (*handle, error) {
 func (t *Thread) database(h notes.Handle) (*handle, error) {
 	o, err := t.handle(h)
 	if err == nil && o.folder {
-		err = StatusNotNSF
+		err = notes.StatusNotNSF
 	}
 	return o, err
 }

@@ -108,7 +108,7 @@ func TestDeathInBackup(t *testing.T) {
 			require.NoError(t, err)
 			continue
 		}
-		require.ErrorIs(t, err, dominosim.StatusBackupAlreadyInProgress)
+		require.ErrorIs(t, err, notes.StatusBackupAlreadyInProgress)
 		require.NoError(t, s.Write(db, "k", "v"), "the server works on")
 		require.NoError(t, s.Restart())
 		_, err = th.Path(ctx, h)
@@ -129,12 +129,12 @@ func TestFaultsSeeEveryCall(t *testing.T) {
 		}
 		calls = append(calls, when+c.Name)
 		if c.Name == "NSFDbOpen" && c.After {
-			return dominosim.StatusNoAccess
+			return notes.StatusNoAccess
 		}
 		return nil
 	})
 	_, err := th.Open(t.Context(), db)
-	assert.ErrorIs(t, err, dominosim.StatusNoAccess)
+	assert.ErrorIs(t, err, notes.StatusNoAccess)
 	assert.Equal(t, []string{"before NSFDbOpen", "after NSFDbOpen"}, calls)
 }
 
@@ -183,7 +183,7 @@ func TestOtherProcessesAreSeen(t *testing.T) {
 	assert.Equal(t, want, f.Contents)
 
 	require.NoError(t, thread(t, one).ArchivingBegin(t.Context()))
-	assert.ErrorIs(t, thread(t, two).ArchivingBegin(t.Context()), dominosim.StatusArchiveInProgress)
+	assert.ErrorIs(t, thread(t, two).ArchivingBegin(t.Context()), notes.StatusTransLogArchiveInProgress)
 }
 
 // Who looks for changed files by their time finds those that users changed.

@@ -53,7 +53,7 @@ func (t *Thread) Recover(ctx context.Context, paths []string, flags notes.Recove
 	if errors.Is(err, ErrDead) {
 		dead = len(r.dbs) > 0
 	}
-	if dead || errors.Is(err, StatusMQLogError) || errors.Is(err, StatusLogSpaceCritical) || errors.Is(err, StatusTransLogMissingSegs) {
+	if dead || errors.Is(err, notes.StatusRMMQLogError) || errors.Is(err, notes.StatusRMLogSpaceCritical) || errors.Is(err, notes.StatusTransLogMissingSegs) {
 		err = errors.Join(err, t.p.s.spoil(paths)) // the backup files are now corrupt
 	}
 	return r.result, err
@@ -82,18 +82,18 @@ func (r *recovery) run(ctx context.Context, paths []string) error {
 func (r *recovery) begin(ctx context.Context) error {
 	refresh, anew := r.flags&recoverRefreshBackup != 0, r.flags&recoverNewID != 0
 	if r.flags&^recoverKnown != 0 || refresh && anew {
-		return StatusValueFlags
+		return notes.StatusValueFlags
 	}
 	p := r.t.p
 	for {
 		err := p.s.do(ctx, func() error {
-			l, err := p.take("recovery", StatusScanInProgress, &p.s.recover)
+			l, err := p.take("recovery", notes.StatusRMScanInProgress, &p.s.recover)
 			if err == nil {
 				p.recovery = l
 			}
 			return err
 		})
-		if !errors.Is(err, StatusScanInProgress) || r.flags&recoverWait == 0 {
+		if !errors.Is(err, notes.StatusRMScanInProgress) || r.flags&recoverWait == 0 {
 			return err
 		}
 		select {
@@ -111,7 +111,7 @@ func (r *recovery) prepare(paths []string) error {
 		return err
 	}
 	if len(paths) == 0 {
-		return StatusValueFlags
+		return notes.StatusValueFlags
 	}
 	var dbs []*recovering
 	for i, name := range paths {
@@ -123,7 +123,7 @@ func (r *recovery) prepare(paths []string) error {
 		for _, other := range dbs {
 			if other.path == db.path || other.dbiid() == db.dbiid() && !other.zap && !db.zap {
 				r.result.Failed = i
-				return StatusDBIIDInUse
+				return notes.StatusRMDBIIDInUse
 			}
 		}
 		dbs = append(dbs, db)
@@ -149,15 +149,15 @@ func (r *recovery) judge(name string) (*recovering, error) {
 	db := &recovering{path: path, image: m, zap: r.flags&recoverNewID != 0}
 	switch {
 	case st.is(stateInBackup|stateHeld) || s.opened[path] > 0:
-		return nil, StatusDBInUse
+		return nil, notes.StatusDBInUse
 	case !m.backup():
-		return nil, StatusRecoverNonbackup
+		return nil, notes.StatusRMRecoverNonbackup
 	case !m.logged():
-		return nil, StatusOnlyV5Databases
+		return nil, notes.StatusOnlyV5Databases
 	case m.check() != nil, m.logID() != r.log.id, m.backupPos() > r.log.position():
-		return nil, StatusFixupDB
+		return nil, notes.StatusRMFixupDB
 	case r.flags&notes.RecoverPointInTime != 0 && m.backupTime().After(r.until):
-		return nil, StatusLateBackup
+		return nil, notes.StatusRMLateBackup
 	}
 	if db.zap || r.flags&recoverRefreshBackup != 0 {
 		return db, nil
@@ -166,7 +166,7 @@ func (r *recovery) judge(name string) (*recovering, error) {
 	if err == nil && other != "" {
 		db.zap = r.flags&recoverZapIfNecessary != 0
 		if !db.zap {
-			err = StatusDBIIDInUse
+			err = notes.StatusRMDBIIDInUse
 		}
 	}
 	return db, err
@@ -205,21 +205,21 @@ func (s *Server) rebuild() (*control, error) {
 	for _, name := range names {
 		e, err := readExtent(name)
 		if err != nil {
-			return nil, StatusTransLogMissingSegs
+			return nil, notes.StatusTransLogMissingSegs
 		}
 		if c.number != 0 && c.id != e.id {
-			return nil, StatusFixupDB
+			return nil, notes.StatusRMFixupDB
 		}
 		if e.number < c.number {
 			continue
 		}
 		if _, err := e.records(); err != nil {
-			return nil, StatusTransLogMissingSegs
+			return nil, notes.StatusTransLogMissingSegs
 		}
 		c.id, c.number, c.size, c.end = e.id, e.number, uint32(len(e.data)), e.end
 	}
 	if c.number == 0 {
-		return nil, StatusTransLogMissingSegs
+		return nil, notes.StatusTransLogMissingSegs
 	}
 	return c, nil
 }
@@ -245,7 +245,7 @@ func (r *recovery) roll(ctx context.Context) (err error) {
 		// not full [UG Incremental Archiving of Logs] would be of no use otherwise.
 		partial := !e.closed && n < r.log.number
 		if err != nil || partial && r.flags&notes.RecoverPointInTime == 0 {
-			return StatusTransLogMissingSegs
+			return notes.StatusTransLogMissingSegs
 		}
 		for _, rec := range records {
 			if r.flags&notes.RecoverPointInTime != 0 && rec.at.After(r.until) {
@@ -283,10 +283,10 @@ func (r *recovery) extent(ctx context.Context, n uint32) (*extentFile, error) {
 		return e, nil
 	}
 	if r.log.style != notes.LogArchive {
-		return nil, StatusCannotRecover // overwritten
+		return nil, notes.StatusRMCannotRecover // overwritten
 	}
 	if r.put == nil {
-		return nil, StatusMQLogError
+		return nil, notes.StatusRMMQLogError
 	}
 	if path, err = r.retrievePath(n); err != nil {
 		return nil, err
@@ -296,7 +296,7 @@ func (r *recovery) extent(ctx context.Context, n uint32) (*extentFile, error) {
 		return nil, err
 	}
 	if err := r.put(ctx, r.log.id, n, path); err != nil {
-		return nil, errors.Join(StatusMQLogError, err)
+		return nil, errors.Join(notes.StatusRMMQLogError, err)
 	}
 	r.placed = append(r.placed, path)
 	call.After = true
@@ -304,7 +304,7 @@ func (r *recovery) extent(ctx context.Context, n uint32) (*extentFile, error) {
 		return nil, err
 	}
 	if e, err = readExtent(path); err != nil || e.id != r.log.id || e.number != n {
-		return nil, StatusTransLogMissingSegs
+		return nil, notes.StatusTransLogMissingSegs
 	}
 	return e, nil
 }
@@ -319,7 +319,7 @@ func (r *recovery) retrievePath(n uint32) (string, error) {
 		return "", err
 	}
 	if !ok || !filepath.IsAbs(dir) {
-		return "", StatusValueFlags
+		return "", notes.StatusValueFlags
 	}
 	return filepath.Join(dir, extentName(n)), nil
 }

@@ -62,33 +62,33 @@ func TestRecoveringIsRefused(t *testing.T) {
 		assert.Equal(t, failed, r.Failed)
 	}
 	a := s.place(t, "x.nsf")
-	refused(dominosim.StatusNoExist, 1, notes.RecoverZapID, time.Time{}, a, "none.nsf")
-	refused(dominosim.StatusNotNSF, 0, notes.RecoverZapID, time.Time{}, s.IniPath())
-	refused(dominosim.StatusValueFlags, -1, 0x80, time.Time{}, a)
-	refused(dominosim.StatusValueFlags, -1, 0x04|notes.RecoverZapID, time.Time{}, a)
-	refused(dominosim.StatusValueFlags, -1, notes.RecoverZapID, time.Time{})
-	refused(dominosim.StatusDBIIDInUse, 0, 0, time.Time{}, a)
-	refused(dominosim.StatusDBIIDInUse, 1, notes.RecoverZapID, time.Time{}, a, a)
-	refused(dominosim.StatusLateBackup, 0, notes.RecoverPointInTime, now.Add(-time.Hour), a)
+	refused(notes.StatusNoExist, 1, notes.RecoverZapID, time.Time{}, a, "none.nsf")
+	refused(notes.StatusNotNSF, 0, notes.RecoverZapID, time.Time{}, s.IniPath())
+	refused(notes.StatusValueFlags, -1, 0x80, time.Time{}, a)
+	refused(notes.StatusValueFlags, -1, 0x04|notes.RecoverZapID, time.Time{}, a)
+	refused(notes.StatusValueFlags, -1, notes.RecoverZapID, time.Time{})
+	refused(notes.StatusRMDBIIDInUse, 0, 0, time.Time{}, a)
+	refused(notes.StatusRMDBIIDInUse, 1, notes.RecoverZapID, time.Time{}, a, a)
+	refused(notes.StatusRMLateBackup, 0, notes.RecoverPointInTime, now.Add(-time.Hour), a)
 	_, err := s.Open(ctx, a)
-	assert.ErrorIs(t, err, dominosim.StatusOpenBackup)
+	assert.ErrorIs(t, err, notes.StatusRMOpenBackup)
 	release, err := s.Hold(a)
 	require.NoError(t, err)
-	refused(dominosim.StatusDBInUse, 0, notes.RecoverZapID, time.Time{}, a)
+	refused(notes.StatusDBInUse, 0, notes.RecoverZapID, time.Time{}, a)
 	require.NoError(t, release())
 
 	plain := filepath.Join(s.DataDir(), "plain.nsf")
 	move(t, filepath.Join(s.DataDir(), "mail", "a.nsf"), plain)
-	refused(dominosim.StatusRecoverNonbackup, 0, notes.RecoverZapID, time.Time{}, plain)
+	refused(notes.StatusRMRecoverNonbackup, 0, notes.RecoverZapID, time.Time{}, plain)
 
 	require.NoError(t, s.CreateDB("unlogged.nsf", dominosim.DB{Unlogged: true}))
 	require.NoError(t, s.Write("unlogged.nsf", "k", "v"))
 	copier{}.backup(t, s, "unlogged.nsf", filepath.Join(s.DataDir(), "u.nsf"))
-	refused(dominosim.StatusOnlyV5Databases, 0, notes.RecoverZapID, time.Time{}, "u.nsf")
+	refused(notes.StatusOnlyV5Databases, 0, notes.RecoverZapID, time.Time{}, "u.nsf")
 	h, err := s.Open(ctx, "u.nsf")
 	require.NoError(t, err, "it is used as it is")
 	require.NoError(t, s.Close(ctx, h))
-	refused(dominosim.StatusRecoverNonbackup, 0, notes.RecoverZapID, time.Time{}, "u.nsf")
+	refused(notes.StatusRMRecoverNonbackup, 0, notes.RecoverZapID, time.Time{}, "u.nsf")
 
 	// After all of that the first is still good.
 	_, err = s.Recover(ctx, []string{a}, notes.RecoverZapID, time.Time{}, s.put())
@@ -101,7 +101,7 @@ func TestRecoveringIsRefused(t *testing.T) {
 
 	b := s.place(t, "y.nsf")
 	require.NoError(t, s.RecreateLog())
-	refused(dominosim.StatusFixupDB, 0, notes.RecoverZapID, time.Time{}, b)
+	refused(notes.StatusRMFixupDB, 0, notes.RecoverZapID, time.Time{}, b)
 }
 
 func TestBrokenRecoveriesSpoilTheBackup(t *testing.T) {
@@ -122,19 +122,19 @@ func TestBrokenRecoveriesSpoilTheBackup(t *testing.T) {
 		put  func(*testing.T, stored) putter
 		want error
 	}{
-		"no callback": {func(*testing.T, stored) putter { return nil }, dominosim.StatusMQLogError},
+		"no callback": {func(*testing.T, stored) putter { return nil }, notes.StatusRMMQLogError},
 		"callback fails": {func(*testing.T, stored) putter {
 			return func(context.Context, notes.UNID, uint32, string) error { return cause }
-		}, dominosim.StatusMQLogError},
+		}, notes.StatusRMMQLogError},
 		"extent not there": {func(*testing.T, stored) putter {
 			return func(context.Context, notes.UNID, uint32, string) error { return nil }
-		}, dominosim.StatusTransLogMissingSegs},
+		}, notes.StatusTransLogMissingSegs},
 		"another extent": {func(_ *testing.T, s stored) putter {
 			return func(ctx context.Context, id notes.UNID, n uint32, path string) error {
 				return s.put()(ctx, id, 3-n%3, path)
 			}
-		}, dominosim.StatusTransLogMissingSegs},
-		"log space critical": {inject(dominosim.StatusLogSpaceCritical), dominosim.StatusLogSpaceCritical},
+		}, notes.StatusTransLogMissingSegs},
+		"log space critical": {inject(notes.StatusRMLogSpaceCritical), notes.StatusRMLogSpaceCritical},
 		"extent damaged": {func(t *testing.T, s stored) putter {
 			name := filepath.Join(s.logs, "2")
 			b, err := os.ReadFile(name)
@@ -142,7 +142,7 @@ func TestBrokenRecoveriesSpoilTheBackup(t *testing.T) {
 			b[200]++
 			require.NoError(t, os.WriteFile(name, b, 0o600))
 			return s.put()
-		}, dominosim.StatusTransLogMissingSegs},
+		}, notes.StatusTransLogMissingSegs},
 		"process dies": {func(t *testing.T, s stored) putter { die(t, s.Server, "LOGRESTORECALLBACK"); return s.put() }, dominosim.ErrDead},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -155,7 +155,7 @@ func TestBrokenRecoveriesSpoilTheBackup(t *testing.T) {
 			require.Error(t, err, "it is worth nothing now")
 			s.SetFault(nil)
 			_, err = thread(t, s.Server).Recover(t.Context(), []string{path}, notes.RecoverZapID, time.Time{}, s.put())
-			require.ErrorIs(t, err, dominosim.StatusFixupDB)
+			require.ErrorIs(t, err, notes.StatusRMFixupDB)
 
 			path = s.place(t, "y.nsf")
 			if name == "extent damaged" {
@@ -178,7 +178,7 @@ func TestRecoveriesComeOneByOne(t *testing.T) {
 	_, err := s.Recover(ctx, []string{a}, notes.RecoverZapID, time.Time{}, func(ctx context.Context, id notes.UNID, n uint32, path string) error {
 		asked++
 		_, err := other.Recover(ctx, []string{b}, notes.RecoverZapID, time.Time{}, nil)
-		assert.ErrorIs(t, err, dominosim.StatusScanInProgress)
+		assert.ErrorIs(t, err, notes.StatusRMScanInProgress)
 		assert.Equal(t, s.LogDir(), filepath.Dir(path))
 		require.NoError(t, s.Write(db, "meanwhile", "yes"), "the server works on")
 		return put(ctx, id, n, path)
@@ -224,7 +224,7 @@ func TestOtherFlags(t *testing.T) {
 	s := store(t)
 	ctx := t.Context()
 	_, err := s.Recover(ctx, []string{s.place(t, "x.nsf")}, notes.RecoverZapID|notes.RecoverAltRetrievePath, time.Time{}, s.put())
-	require.ErrorIs(t, err, dominosim.StatusValueFlags, "TRANSLOG_RECOVER_PATH is not set")
+	require.ErrorIs(t, err, notes.StatusValueFlags, "TRANSLOG_RECOVER_PATH is not set")
 	dir := t.TempDir()
 	require.NoError(t, s.SetIni("TRANSLOG_RECOVER_PATH", dir))
 	put := s.put()
@@ -258,24 +258,24 @@ func TestOffline(t *testing.T) {
 	ctx := t.Context()
 	release, err := s.Hold(db)
 	require.NoError(t, err)
-	assert.ErrorIs(t, th.TakeOffline(ctx, db, 30*time.Millisecond), dominosim.StatusDBInUse)
+	assert.ErrorIs(t, th.TakeOffline(ctx, db, 30*time.Millisecond), notes.StatusDBInUse)
 	require.NoError(t, release())
 	h, err := th.Open(ctx, db)
 	require.NoError(t, err)
-	assert.ErrorIs(t, th.TakeOffline(ctx, db, 0), dominosim.StatusDBInUse)
+	assert.ErrorIs(t, th.TakeOffline(ctx, db, 0), notes.StatusDBInUse)
 	require.NoError(t, th.Close(ctx, h))
-	assert.ErrorIs(t, th.TakeOffline(ctx, "none.nsf", 0), dominosim.StatusNoExist)
+	assert.ErrorIs(t, th.TakeOffline(ctx, "none.nsf", 0), notes.StatusNoExist)
 	require.NoError(t, th.TakeOffline(ctx, db, 0))
 	off, err := s.Offline()
 	require.NoError(t, err)
 	assert.Len(t, off, 1)
-	assert.ErrorIs(t, th.TakeOffline(ctx, db, 0), dominosim.StatusDBOffline)
+	assert.ErrorIs(t, th.TakeOffline(ctx, db, 0), notes.StatusDBOffline)
 	_, err = th.Open(ctx, db)
-	assert.ErrorIs(t, err, dominosim.StatusDBOffline)
-	assert.ErrorIs(t, s.Write(db, "k", "v"), dominosim.StatusDBOffline)
+	assert.ErrorIs(t, err, notes.StatusDBOffline)
+	assert.ErrorIs(t, s.Write(db, "k", "v"), notes.StatusDBOffline)
 	require.NoError(t, th.BringOnline(ctx, db))
 	require.NoError(t, s.Write(db, "k", "v"))
-	assert.ErrorIs(t, th.BringOnline(ctx, "none.nsf"), dominosim.StatusNoExist)
+	assert.ErrorIs(t, th.BringOnline(ctx, "none.nsf"), notes.StatusNoExist)
 }
 
 // A server is lost; its log directory has only what was archived, and the current extent as it was copied last.
@@ -304,7 +304,7 @@ func TestDisaster(t *testing.T) {
 	move(t, s.backup, filepath.Join(anew.DataDir(), "a.nsf"))
 	th := thread(t, anew)
 	_, err = th.Recover(ctx, []string{"a.nsf"}, 0, time.Time{}, nil)
-	require.ErrorIs(t, err, dominosim.StatusServerNotTransLogged, "there is no control file")
+	require.ErrorIs(t, err, notes.StatusServerNotTransLogged, "there is no control file")
 	require.NoError(t, anew.SetIni("TRANSLOG_Recreate_Logctrl", "1"))
 	_, err = th.Recover(ctx, []string{"a.nsf"}, 0, time.Time{}, nil)
 	require.NoError(t, err)
@@ -349,7 +349,7 @@ func TestPartialExtents(t *testing.T) {
 	write(t, s, db, 3)
 	require.NoError(t, th.ArchivingBegin(ctx))
 	e, err := th.FirstLog(ctx)
-	require.ErrorIs(t, err, dominosim.StatusNoTransLogsToArchive)
+	require.ErrorIs(t, err, notes.StatusNoTransLogsToArchive)
 	move(t, e.Path, filepath.Join(logs, fmt.Sprint(e.Number)))
 	require.NoError(t, th.ArchivingEnd(ctx))
 	want, err := s.Read(db)
@@ -367,7 +367,7 @@ func TestPartialExtents(t *testing.T) {
 	assert.Equal(t, want, got)
 	move(t, backup, filepath.Join(s.DataDir(), "y.nsf"))
 	_, err = th.Recover(ctx, []string{"y.nsf"}, notes.RecoverZapID, time.Time{}, putFrom(logs, &asked))
-	assert.ErrorIs(t, err, dominosim.StatusTransLogMissingSegs)
+	assert.ErrorIs(t, err, notes.StatusTransLogMissingSegs)
 }
 
 // Any history, any moment: what is recovered is what the ledger says.

@@ -85,7 +85,7 @@ func New(dir string, cfg Config) (*Server, error) {
 	if err := s.writeIni(); err != nil {
 		return nil, err
 	}
-	if _, err := s.loadControl(); !errors.Is(err, StatusServerNotTransLogged) || cfg.Unlogged {
+	if _, err := s.loadControl(); !errors.Is(err, notes.StatusServerNotTransLogged) || cfg.Unlogged {
 		return s, nil
 	}
 	return s, s.newLog()
@@ -157,12 +157,7 @@ func (s *Server) writeIni() error {
 
 // SetIni sets a value of notes.ini.
 func (s *Server) SetIni(name, value string) error {
-	unlock, err := s.lock()
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	return s.setIni(name, value)
+	return s.locked(func() error { return s.setIni(name, value) })
 }
 
 func (s *Server) setIni(name, value string) error {
@@ -200,7 +195,7 @@ func (s *Server) ini(name string) (string, bool, error) {
 // linked says that such a link was followed.
 func (s *Server) resolve(name string) (path string, linked bool, err error) {
 	if strings.Contains(name, "!!") {
-		return "", false, StatusNotLocal
+		return "", false, notes.StatusNotLocal
 	}
 	path = filepath.FromSlash(name)
 	if !filepath.IsAbs(path) {
@@ -258,12 +253,39 @@ func (s *Server) do(ctx context.Context, f func() error) error {
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
+	return s.locked(f)
+}
+
+// locked runs f under the lock.
+func (s *Server) locked(f func() error) error {
 	unlock, err := s.lock()
 	if err != nil {
 		return err
 	}
 	defer unlock()
 	return f()
+}
+
+// lockedAt is locked with the place of a database.
+func (s *Server) lockedAt(db string, f func(path string) error) error {
+	return s.locked(func() error {
+		path, _, err := s.resolve(db)
+		if err != nil {
+			return err
+		}
+		return f(path)
+	})
+}
+
+// lockedLog is locked with what the control file of the log says.
+func (s *Server) lockedLog(f func(c *control) error) error {
+	return s.locked(func() error {
+		c, err := s.loadControl()
+		if err != nil {
+			return err
+		}
+		return f(c)
+	})
 }
 
 // nextSerial numbers handles, contexts and backups. The high bit is set: a handle is not a small number, and whoever cuts it loses it.

@@ -83,7 +83,7 @@ func (s *Server) CreateDB(name string, o DB) error {
 // joinLog gives a database a new life in the server's log, or one outside of it.
 func (s *Server) joinLog(path string, h header, linked bool) error {
 	c, err := s.logging()
-	if err != nil && !errors.Is(err, StatusServerNotTransLogged) {
+	if err != nil && !errors.Is(err, notes.StatusServerNotTransLogged) {
 		return err
 	}
 	_, inside := s.below(path)
@@ -167,7 +167,7 @@ func (s *Server) usable(db string) (string, *image, *state, error) {
 		return "", nil, nil, err
 	}
 	if err := m.check(); err != nil && !m.backup() {
-		return "", nil, nil, StatusNSFCorrupt2
+		return "", nil, nil, notes.StatusNSFCorrupt2
 	}
 	st, err := s.loadState(path)
 	return path, m, st, err
