@@ -103,6 +103,9 @@ func (s *Source) copyLog(ctx context.Context, srv *server, st stage, from, end p
 	defer l.discard()
 	for l.at.position() < end.position() {
 		e, err := f.next(ctx)
+		if number(err) == erFatalReadingBinlog && l.at == from {
+			return "", &gapError{fmt.Sprintf("the server cannot read its binary log from %s:%d, where the last backup ended: %v", from.file, from.pos, err)}
+		}
 		if err != nil {
 			return "", s.fail(ctx, "read the binary log of", l.at.file, logAdvice(err))
 		}
