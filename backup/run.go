@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/quiesce-go/quiesce/internal/atomicfile"
 	"github.com/quiesce-go/quiesce/internal/filelock"
 )
 
@@ -387,7 +388,7 @@ func (r *run) syncArtifact(a *artifact) error {
 			return stageError(err)
 		}
 	}
-	return syncDir(r.dir.Path)
+	return atomicfile.SyncDir(r.dir.Path)
 }
 
 func (r *run) allStored(a *artifact) bool {

@@ -18,9 +18,10 @@ import (
 
 // dying ends the program at a moment of a run: before or after a call.
 type dying struct {
-	mu   sync.Mutex
-	left int
-	at   string // where it died
+	mu    sync.Mutex
+	left  int      // how many moments pass before that; below 0: it does not die
+	calls []string // the moments there were
+	at    string   // where it died
 	// durable tells whether the manifest is, early what was truncated before.
 	durable func() bool
 	early   []string
@@ -32,10 +33,12 @@ func (d *dying) fault(c exchangesim.Call) error {
 	if truncates(c) && !d.durable() {
 		d.early = append(d.early, c.Name)
 	}
-	if d.left--; d.left >= 0 || d.at != "" {
+	moment := fmt.Sprintf("%s after=%t", c.Name, c.After)
+	d.calls = append(d.calls, moment)
+	if d.left != len(d.calls)-1 || d.at != "" {
 		return nil
 	}
-	d.at = fmt.Sprintf("%s after=%t", c.Name, c.After)
+	d.at = moment
 	return exchangesim.ErrDie
 }
 
@@ -43,7 +46,7 @@ func truncates(c exchangesim.Call) bool {
 	return c.Name == "Session.TruncateLogs" || c.Name == "Shadow.Complete"
 }
 
-// The program dies at every call of a full and of a log run, by every way: no log is truncated before the manifest is durable, the next run ends what is left, and the chain is restorable or honestly begun anew.
+// The program dies before and after each kind of call of a full and of a log run, by every way: no log is truncated before the manifest is durable, the next run ends what is left, and the chain is restorable or honestly begun anew.
 func TestDiesAtAnyCall(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -56,26 +59,32 @@ func TestDiesAtAnyCall(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("%s-%s", c, c.kind), func(t *testing.T) {
 			t.Parallel()
-			// All moments at first; where reading only repeats itself ever fewer, and all of the last ones again.
-			var total int
-			for n := 0; ; n += 1 + n/15 {
-				calls, over := dies(t, c.server, c.kind, c.streamed, n)
-				if over {
-					total = calls
-					break
-				}
-			}
-			assert.Greater(t, total, 5, "the run makes more calls than that")
-			for n := max(15, total-12); n < total; n++ {
-				_, over := dies(t, c.server, c.kind, c.streamed, n)
-				assert.False(t, over)
+			calls, _ := dies(t, c.server, c.kind, c.streamed, -1)
+			assert.GreaterOrEqual(t, len(calls), 8, "%v", calls)
+			for _, n := range struck(calls) {
+				_, died := dies(t, c.server, c.kind, c.streamed, n)
+				assert.True(t, died, "moment %d (%s)", n, calls[n])
 			}
 		})
 	}
 }
 
-// dies runs to the n-th moment. over: the run makes only so many.
-func dies(t *testing.T, s server, kind backup.Kind, streaming bool, n int) (calls int, over bool) {
+// struck are the moments before and after each kind of call, where it comes first and last: in between reading only repeats itself.
+func struck(calls []string) (out []int) {
+	at := map[string][]int{}
+	for i, c := range calls {
+		at[c] = append(at[c], i)
+	}
+	for i, c := range calls {
+		if all := at[c]; i == all[0] || i == all[len(all)-1] {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+// dies runs to the n-th moment, counted from 0; below 0 to the end. It returns the moments there were.
+func dies(t *testing.T, s server, kind backup.Kind, streaming bool, n int) (calls []string, died bool) {
 	l := s.lab(t)
 	sink := backuptest.NewMemSink()
 	var change []jobOption
@@ -94,7 +103,7 @@ func dies(t *testing.T, s server, kind backup.Kind, streaming bool, n int) (call
 	assert.Empty(t, d.early, "moment %d: truncated before the manifest was durable", n)
 	if d.at == "" {
 		require.NoError(t, err)
-		return n - d.left, true
+		return d.calls, false
 	}
 	if err == nil {
 		assert.Greater(t, len(manifests(sink)), 1, "moment %d (%s)", n, d.at)
@@ -118,7 +127,7 @@ func dies(t *testing.T, s server, kind backup.Kind, streaming bool, n int) (call
 	got, err := l.print(l.databases)
 	require.NoError(t, err)
 	assert.Equal(t, want, got, "moment %d (%s)", n, d.at)
-	return 0, false
+	return d.calls, true
 }
 
 func manifests(sink *backuptest.MemSink) []string {

@@ -23,7 +23,7 @@ type DiskshadowOptions struct {
 	Program string
 	// Server is the name of the Exchange server, as components of the writer have it: without its domain. Default: the name of this machine.
 	Server string
-	// EndTimeout bounds what removes a snapshot that could not be made. Default 5 minutes.
+	// EndTimeout bounds what deletes the shadow copies, also when the caller's context has ended. Default 5 minutes.
 	EndTimeout time.Duration
 	// EndGrace is how long diskshadow may take to end by itself after an abort, before it is killed. Default 30 seconds.
 	EndGrace time.Duration
@@ -319,10 +319,10 @@ func (s *diskShadow) Complete(ctx context.Context) error {
 	if !s.ended {
 		select {
 		case <-ctx.Done():
-			return s.d.fail("complete the backup of", context.Cause(ctx))
+			s.stop(fmt.Errorf("%w, and it is not known whether Exchange was told that the backup is safe", context.Cause(ctx)))
 		case <-s.process.done:
-			s.end()
 		}
+		s.end()
 	}
 	if err := errors.Join(s.outcome, s.clean(ctx)); err != nil {
 		return s.d.fail("complete the backup of", err)
@@ -386,11 +386,13 @@ func (s *diskShadow) stop(cause error) {
 	<-s.process.done
 }
 
-// clean deletes the shadow copies and the files of the session, which has ended.
+// clean deletes the shadow copies and the files of the session, which has ended. It has a time of its own.
 func (s *diskShadow) clean(ctx context.Context) error {
 	if s.removed {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.d.opt.EndTimeout)
+	defer cancel()
 	if s.kill != nil {
 		s.kill(nil)
 	}
@@ -403,8 +405,6 @@ func (s *diskShadow) clean(ctx context.Context) error {
 
 // giveUp ends what begin began.
 func (s *diskShadow) giveUp(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.d.opt.EndTimeout)
-	defer cancel()
 	if s.process != nil {
 		s.stop(errors.New("the snapshot was given up"))
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/quiesce-go/quiesce/backup"
+	"github.com/quiesce-go/quiesce/internal/filelock"
 	"github.com/quiesce-go/quiesce/internal/winetest"
 )
 
@@ -355,10 +356,31 @@ func TestDiskshadowThatDoesNotEndIsKilled(t *testing.T) {
 	t.Parallel()
 	r := newShadowRig(t, winetest.TempDir(t))
 	r.d.opt.EndGrace = time.Millisecond
-	s := r.create()
-	require.NoError(t, os.Remove(r.path("work/diskshadow/"+gateFile))) // so that the gate cannot fail in time is left to the grace
-	require.NoError(t, s.Abort(t.Context()))
+	r.change(func(w *vssWorld) { w.Lingers = true })
+	require.NoError(t, r.create().Abort(t.Context()))
 	assert.False(t, r.now().Sessions[0].Completed)
+	r.clean()
+}
+
+// Nobody can tell what Exchange knows then. The snapshot goes all the same.
+func TestDiskshadowCompleteIsCancelled(t *testing.T) {
+	t.Parallel()
+	r := newShadowRig(t, winetest.TempDir(t))
+	s := r.create()
+	r.change(func(w *vssWorld) { w.Hang = "end backup" })
+	ctx, cancel := context.WithCancelCause(t.Context())
+	done := make(chan error)
+	go func() { done <- s.Complete(ctx) }()
+	require.Eventually(t, func() bool {
+		w, err := loadWorld(r.world)
+		return err == nil && w.Said[len(w.Said)-1] == "end backup"
+	}, time.Minute, 5*time.Millisecond)
+	cancel(errors.New("enough"))
+	err := <-done
+	require.ErrorContains(t, err, "enough")
+	require.ErrorContains(t, err, "not known")
+	require.Error(t, s.Complete(t.Context()))
+	require.NoError(t, s.Abort(t.Context()))
 	r.clean()
 }
 
@@ -441,10 +463,15 @@ func TestDiskshadowOutlivesNobody(t *testing.T) {
 
 	require.NoError(t, cmd.Process.Kill())
 	require.Error(t, cmd.Wait())
+	require.Eventually(t, func() bool { // on Windows it is killed with the job, elsewhere the gate sees that it is alone
+		l, err := filelock.Take(r.world + ".running")
+		return err == nil && l.Release() == nil
+	}, time.Minute, 5*time.Millisecond)
+	require.Len(t, r.now().Shadows, 3, "nobody has cleaned up yet")
 	require.NoError(t, r.d.Remove(t.Context(), note))
 	assert.False(t, r.now().Sessions[0].Completed)
 	assert.NotContains(t, r.now().Said, "end backup")
-	assert.Len(t, r.now().Shadows, 1)
+	r.clean()
 }
 
 // The gate gives up by itself, before anybody comes to clean.

@@ -23,6 +23,7 @@ type vssWorld struct {
 	Components []string          // full names
 	Fail       map[string]string // a command, as far as it is given here, and what it says when it fails
 	Hang       string            // a command that never ends
+	Lingers    bool              // it does not end when a script fails
 	Shadows    []vssCopy
 	Sessions   []vssSession
 	Said       []string // the commands of all scripts
@@ -93,6 +94,12 @@ func diskshadowMain(args []string) int {
 		fmt.Println(err)
 		return 2
 	}
+	running, err := filelock.Take(os.Getenv(vssWorldFile) + ".running")
+	if err != nil {
+		fmt.Println("VSS_E_SNAPSHOT_SET_IN_PROGRESS (0x80042316):", err)
+		return 1
+	}
+	defer running.Release()
 	s := &shadowSession{file: os.Getenv(vssWorldFile), context: []string{"volatile"}, aliases: map[string]string{}}
 	for _, line := range strings.Split(string(script), "\n") {
 		line = strings.TrimSuffix(line, "\r")
@@ -106,6 +113,9 @@ func diskshadowMain(args []string) int {
 		if err = s.step(line); err != nil {
 			fmt.Println(err)
 			s.leave()
+			if s.world.Lingers {
+				time.Sleep(time.Hour)
+			}
 			return 1
 		}
 	}

@@ -2,8 +2,6 @@ package oracle
 
 import (
 	"bytes"
-	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -120,6 +118,18 @@ func TestATablespaceIsRestoredInAnOpenDatabase(t *testing.T) {
 	}
 }
 
+// bothWays runs a test twice, for each way in which a repair is carried out while the database is open.
+func bothWays(t *testing.T, change func(c *oraclesim.Config), test func(t *testing.T, l *lab, how map[string]string)) {
+	for _, execute := range []string{"sql", "sqlplus"} {
+		t.Run(execute, func(t *testing.T) {
+			t.Parallel()
+			l := newLab(t, nil, change)
+			l.programs()
+			test(t, l, map[string]string{"execute": execute})
+		})
+	}
+}
+
 func (l *lab) noTemporary() {
 	l.t.Helper()
 	require.NoError(l.t, filepath.WalkDir(l.dir, func(path string, _ os.DirEntry, err error) error {
@@ -168,98 +178,78 @@ func TestFilesOfATablespaceAreReplacedOnlyWhenTold(t *testing.T) {
 
 func TestADataFileOfATablespaceThatNoFullHas(t *testing.T) {
 	t.Parallel()
-	for _, execute := range []string{"sql", "sqlplus"} {
-		t.Run(execute, func(t *testing.T) {
-			t.Parallel()
-			l := newLab(t, nil, twoSpaces)
-			l.programs()
-			l.busy("before")
-			l.take(backup.Full)
-			path := filepath.Join(l.dir, "server", "oradata", "late.dbf")
-			_, err := l.sim.AddFile("USERS", path)
-			require.NoError(t, err)
-			l.busy("after")
-			l.take(backup.Log)
-			truth := l.contents()
-			l.remove(l.filesOf("USERS")...)
-			require.NoError(t, l.restore(only("USERS"), false, map[string]string{"execute": execute}))
-			assert.Equal(t, truth, l.contents())
-			assert.FileExists(t, path)
-		})
-	}
+	bothWays(t, twoSpaces, func(t *testing.T, l *lab, how map[string]string) {
+		l.busy("before")
+		l.take(backup.Full)
+		path := filepath.Join(l.dir, "server", "oradata", "late.dbf")
+		_, err := l.sim.AddFile("USERS", path)
+		require.NoError(t, err)
+		l.busy("after")
+		l.take(backup.Log)
+		truth := l.contents()
+		l.remove(l.filesOf("USERS")...)
+		require.NoError(t, l.restore(only("USERS"), false, how))
+		assert.Equal(t, truth, l.contents())
+		assert.FileExists(t, path)
+	})
 }
 
 func TestATablespaceThatIsReadOnlyNeedsNoRedo(t *testing.T) {
 	t.Parallel()
-	for _, execute := range []string{"sql", "sqlplus"} {
-		t.Run(execute, func(t *testing.T) {
-			t.Parallel()
-			l := newLab(t, nil, twoSpaces)
-			l.programs()
-			l.busy("before")
-			l.exec("ALTER TABLESPACE SALES READ ONLY")
-			l.take(backup.Full)
-			for n := range 4 {
-				l.commit(fmt.Sprint(n))
-				l.exec("ALTER SYSTEM SWITCH LOGFILE")
-			}
-			truth := l.contents()
-			l.remove(l.archived()...)
-			l.remove(l.filesOf("SALES")...)
-			require.NoError(t, l.restore(only("SALES"), false, map[string]string{"execute": execute}))
-			assert.Equal(t, truth, l.contents())
-			l.exec("ALTER TABLESPACE SALES READ WRITE")
-		})
-	}
+	bothWays(t, twoSpaces, func(t *testing.T, l *lab, how map[string]string) {
+		l.busy("before")
+		l.exec("ALTER TABLESPACE SALES READ ONLY")
+		l.take(backup.Full)
+		for n := range 4 {
+			l.commit(fmt.Sprint(n))
+			l.exec("ALTER SYSTEM SWITCH LOGFILE")
+		}
+		truth := l.contents()
+		l.remove(l.archived()...)
+		l.remove(l.filesOf("SALES")...)
+		require.NoError(t, l.restore(only("SALES"), false, how))
+		assert.Equal(t, truth, l.contents())
+		l.exec("ALTER TABLESPACE SALES READ WRITE")
+	})
 }
 
 func TestATablespaceOfAPluggableDatabase(t *testing.T) {
 	t.Parallel()
-	for _, execute := range []string{"sql", "sqlplus"} {
-		t.Run(execute, func(t *testing.T) {
-			t.Parallel()
-			l := newLab(t, nil, func(c *oraclesim.Config) {
-				c.PDBs = []string{"SHOP", "CRM"}
-				c.Tablespaces = []oraclesim.Tablespace{{Name: "USERS", PDB: "SHOP"}, {Name: "USERS", PDB: "CRM"}, {Name: "USERS"}}
-			})
-			l.programs()
-			write := func(text string) {
-				for _, space := range []string{"USERS", "SHOP.USERS", "CRM.USERS"} {
-					_, err := l.sim.Commit(space, text+" "+space)
-					require.NoError(t, err)
-				}
-			}
-			write("before")
-			m := l.take(backup.Full)
-			assert.Contains(t, m.Items[0].Objects, "SHOP:USERS")
-			assert.Contains(t, m.Items[0].Objects, "USERS")
-			write("after")
-			truth := l.contents()
-			lost := ""
-			for _, p := range l.filesOf("USERS") {
-				if strings.Contains(p, "shop") {
-					lost = p
-				}
-			}
-			l.remove(lost)
-			require.NoError(t, l.restore(only("SHOP:USERS"), false, map[string]string{"execute": execute}))
-			assert.Equal(t, truth, l.contents())
-
-			l.remove(lost)
-			p, plan := l.planned(only("SHOP:USERS"))
-			files := filepath.Join(l.dir, "fetched")
-			require.NoError(t, p.Fetch(t.Context(), plan, files))
-			var script bytes.Buffer
-			require.NoError(t, p.Script(t.Context(), plan, backup.RestoreOptions{Options: map[string]string{"files": files}}, &script))
-			res := l.sim.RunProgram(t.Context(), oraclesim.Call{Args: []string{"sqlplus", "/ as sysdba"}, Input: script.String()})
-			require.Zero(t, res.Exit, "%s\n%s", script.String(), res.Output)
-			assert.Equal(t, truth, l.contents())
-
-			require.ErrorIs(t, l.restore(only("SHOP:USERS", "USERS"), true, map[string]string{"execute": execute}), backup.ErrRefused)
-			require.ErrorIs(t, l.restore(only("SHOP:SYSTEM"), true, map[string]string{"execute": execute}), backup.ErrRefused)
-			write("on")
-		})
+	spaces := func(c *oraclesim.Config) {
+		c.PDBs = []string{"SHOP", "CRM"}
+		c.Tablespaces = []oraclesim.Tablespace{{Name: "USERS", PDB: "SHOP"}, {Name: "USERS", PDB: "CRM"}, {Name: "USERS"}}
 	}
+	bothWays(t, spaces, func(t *testing.T, l *lab, how map[string]string) {
+		write := func(text string) {
+			for _, space := range []string{"USERS", "SHOP.USERS", "CRM.USERS"} {
+				_, err := l.sim.Commit(space, text+" "+space)
+				require.NoError(t, err)
+			}
+		}
+		write("before")
+		m := l.take(backup.Full)
+		assert.Contains(t, m.Items[0].Objects, "SHOP:USERS")
+		assert.Contains(t, m.Items[0].Objects, "USERS")
+		write("after")
+		truth := l.contents()
+		lost := ""
+		for _, p := range l.filesOf("USERS") {
+			if strings.Contains(p, "shop") {
+				lost = p
+			}
+		}
+		l.remove(lost)
+		require.NoError(t, l.restore(only("SHOP:USERS"), false, how))
+		assert.Equal(t, truth, l.contents())
+
+		l.remove(lost)
+		l.sqlplus(l.fetched(only("SHOP:USERS"), nil))
+		assert.Equal(t, truth, l.contents())
+
+		require.ErrorIs(t, l.restore(only("SHOP:USERS", "USERS"), true, how), backup.ErrRefused)
+		require.ErrorIs(t, l.restore(only("SHOP:SYSTEM"), true, how), backup.ErrRefused)
+		write("on")
+	})
 }
 
 func TestATablespaceAloneIsRefused(t *testing.T) {
@@ -351,25 +341,20 @@ func TestATablespaceThatIsOfflineInOrder(t *testing.T) {
 // A backup of the tablespace is under way.
 func TestATablespaceInBackupModeStaysOnline(t *testing.T) {
 	t.Parallel()
-	for _, execute := range []string{"sql", "sqlplus"} {
-		t.Run(execute, func(t *testing.T) {
-			t.Parallel()
-			l := newLab(t, nil, twoSpaces)
-			l.programs()
-			l.busy("before")
-			l.take(backup.Full)
-			truth := l.contents()
-			l.exec("ALTER TABLESPACE USERS BEGIN BACKUP")
-			err := l.restore(only("USERS"), true, map[string]string{"execute": execute})
-			require.ErrorContains(t, err, "ORA-01150")
-			assert.Contains(t, backup.Hint(err), "V$BACKUP")
-			assert.Equal(t, truth, l.contents())
-			l.noTemporary()
-			l.exec("ALTER TABLESPACE USERS END BACKUP")
-			require.NoError(t, l.restore(only("USERS"), true, map[string]string{"execute": execute}))
-			assert.Equal(t, truth, l.contents())
-		})
-	}
+	bothWays(t, twoSpaces, func(t *testing.T, l *lab, how map[string]string) {
+		l.busy("before")
+		l.take(backup.Full)
+		truth := l.contents()
+		l.exec("ALTER TABLESPACE USERS BEGIN BACKUP")
+		err := l.restore(only("USERS"), true, how)
+		require.ErrorContains(t, err, "ORA-01150")
+		assert.Contains(t, backup.Hint(err), "V$BACKUP")
+		assert.Equal(t, truth, l.contents())
+		l.noTemporary()
+		l.exec("ALTER TABLESPACE USERS END BACKUP")
+		require.NoError(t, l.restore(only("USERS"), true, how))
+		assert.Equal(t, truth, l.contents())
+	})
 }
 
 // What the server says of a statement has a hint of its own, and not that of a whole database.
@@ -415,36 +400,31 @@ func TestATablespaceThatTheJobLeavesOut(t *testing.T) {
 // A log that comes to be between the look at the server and the recovery is found all the same.
 func TestALogThatIsArchivedDuringARepair(t *testing.T) {
 	t.Parallel()
-	for _, execute := range []string{"sql", "sqlplus"} {
-		t.Run(execute, func(t *testing.T) {
-			t.Parallel()
-			l := newLab(t, nil, twoSpaces)
-			l.programs()
-			l.busy("before")
-			l.take(backup.Full)
-			l.exec("ALTER TABLESPACE USERS OFFLINE IMMEDIATE")
-			l.remove(l.filesOf("USERS")...)
-			src, switched := l.source(), false
-			src.room = func(string) (v diskroom.Volume, ok bool) { // asked behind the look at the server
-				for n := 0; n < 5 && !switched; n++ {
-					_, err := l.sim.Commit("SALES", fmt.Sprint("late ", n))
-					assert.NoError(t, err)
-					l.exec("ALTER SYSTEM SWITCH LOGFILE")
-				}
-				switched = true
-				return v, false
+	bothWays(t, twoSpaces, func(t *testing.T, l *lab, how map[string]string) {
+		l.busy("before")
+		l.take(backup.Full)
+		l.exec("ALTER TABLESPACE USERS OFFLINE IMMEDIATE")
+		l.remove(l.filesOf("USERS")...)
+		src, switched := l.source(), false
+		src.room = func(string) (v diskroom.Volume, ok bool) { // asked behind the look at the server
+			for n := 0; n < 5 && !switched; n++ {
+				_, err := l.sim.Commit("SALES", fmt.Sprint("late ", n))
+				assert.NoError(t, err)
+				l.exec("ALTER SYSTEM SWITCH LOGFILE")
 			}
-			p, err := backup.New(backup.Config{Job: "lab", Source: src, Sink: l.sink})
-			require.NoError(t, err)
-			plan, err := p.Plan(t.Context(), only("USERS"))
-			require.NoError(t, err)
-			require.NoError(t, p.Restore(t.Context(), plan, backup.RestoreOptions{Options: map[string]string{"execute": execute}}))
-			assert.True(t, switched)
-			rows := l.contents()
-			assert.Contains(t, rows, "before 10")
-			assert.Contains(t, rows, "late 4")
-		})
-	}
+			switched = true
+			return v, false
+		}
+		p, err := backup.New(backup.Config{Job: "lab", Source: src, Sink: l.sink})
+		require.NoError(t, err)
+		plan, err := p.Plan(t.Context(), only("USERS"))
+		require.NoError(t, err)
+		require.NoError(t, p.Restore(t.Context(), plan, backup.RestoreOptions{Options: how}))
+		assert.True(t, switched)
+		rows := l.contents()
+		assert.Contains(t, rows, "before 10")
+		assert.Contains(t, rows, "late 4")
+	})
 }
 
 func TestSQLPlusOfAnotherInstanceRepairsNothing(t *testing.T) {
@@ -500,11 +480,9 @@ func TestTheScriptOfATablespace(t *testing.T) {
 				l.commit("the last")
 				truth := l.contents()
 				l.remove(l.filesOf("USERS")...)
-				var script bytes.Buffer
+				var script string
 				if fetched {
-					p, plan := l.planned(only("USERS"))
-					require.NoError(t, p.Fetch(t.Context(), plan, filepath.Join(l.dir, "fetched")))
-					require.NoError(t, p.Script(t.Context(), plan, backup.RestoreOptions{Options: map[string]string{"files": filepath.Join(l.dir, "fetched")}}, &script))
+					script = l.fetched(only("USERS"), nil)
 				} else {
 					require.NoError(t, l.restore(only("USERS"), false, nil))
 					assert.Empty(t, l.ran(`ALTER TABLESPACE "USERS" OFFLINE`), "nothing in the database is changed")
@@ -517,123 +495,14 @@ func TestTheScriptOfATablespace(t *testing.T) {
 					require.Len(t, found, 1)
 					text, err := os.ReadFile(found[0])
 					require.NoError(t, err)
-					script.Write(text)
+					script = string(text)
 				}
-				res := l.sim.RunProgram(t.Context(), oraclesim.Call{Args: []string{"sqlplus", "/ as sysdba"}, Input: script.String()})
-				require.Zero(t, res.Exit, "%s\n%s", script.String(), res.Output)
+				l.sqlplus(script)
 				assert.Equal(t, truth, l.contents())
 				l.noTemporary()
 			})
 		}
 	}
-}
-
-// A restore that dies at whatever statement, or an instance that does, is taken up by the next attempt, without overwriting; the other tablespace is in use all the time.
-func TestDeathAtEveryStatementOfARepair(t *testing.T) {
-	t.Parallel()
-	for name, faults := range map[string]map[string]error{
-		"sql":     {"session": oraclesim.ErrKillSession, "instance": oraclesim.ErrKillInstance, "refusal": errors.New("no")},
-		"sqlplus": {"instance": oraclesim.ErrKillInstance},
-	} {
-		for what, fault := range faults {
-			how, moment := map[string]string{"execute": name}, oraclesim.After
-			if what == "refusal" {
-				moment = oraclesim.Before // the server says no, and does nothing
-			}
-			t.Run(name+"/"+what, func(t *testing.T) {
-				t.Parallel()
-				l := newLab(t, nil, func(c *oraclesim.Config) {
-					twoSpaces(c)
-					c.Blocks = 8
-				})
-				l.programs()
-				l.busy("before")
-				l.take(backup.Full)
-				l.busy("between")
-				l.take(backup.Log)
-				l.remove(l.archived()...)
-				failed, offline, meanwhile := 0, 0, 0
-				for n := 1; ; n++ {
-					require.Less(t, n, 1000)
-					l.remove(l.filesOf("USERS")...)
-					seen, struck := 0, false
-					l.hooked(func(_ oraclesim.Statement, m oraclesim.Moment) error {
-						if m == oraclesim.Before {
-							seen++
-						}
-						if seen == n && m == moment && !struck {
-							struck = true
-							return fault
-						}
-						return nil
-					})
-					err := l.restore(only("USERS"), false, how)
-					l.hooked(nil)
-					if !struck {
-						require.NoError(t, err)
-						break
-					}
-					if l.sim.State() == oraclesim.Down {
-						// With files that are lost and not offline the database opens no more: an administrator takes them offline.
-						l.reopen()
-					}
-					// A database does not go on for long with files that are lost and not offline: then the loss itself stops it.
-					_, cerr := l.sim.Commit("SALES", fmt.Sprint("meanwhile ", n))
-					if !l.lostOnline("USERS") {
-						require.NoError(t, cerr, "statement %d", n)
-						meanwhile++
-					}
-					if err != nil {
-						failed++
-						if _, cerr := l.sim.Commit("USERS", "x"); cerr != nil {
-							offline++
-						}
-						err = l.restore(only("USERS"), false, how)
-						if !errors.Is(err, backup.ErrExists) { // the statement that failed was the last, and was carried out
-							require.NoError(t, err, "statement %d", n)
-						}
-					}
-					l.commit(fmt.Sprint("whole again ", n))
-					l.noTemporary()
-				}
-				assert.Positive(t, failed)
-				assert.Positive(t, offline)
-				assert.Positive(t, meanwhile)
-				rows := l.contents()
-				for _, want := range []string{"before 0", "between 10", "whole again 1"} {
-					assert.True(t, slices.Contains(rows, want), want)
-				}
-			})
-		}
-	}
-}
-
-// lostOnline reports whether a file of a tablespace is gone and the database does not know.
-func (l *lab) lostOnline(space string) bool {
-	l.t.Helper()
-	lost := false
-	require.NoError(l.t, l.source().with(l.t.Context(), func(s *session) error {
-		return s.each(l.t.Context(), "SELECT NAME, STATUS FROM V$DATAFILE", func(r row) {
-			if _, err := os.Stat(r.text("NAME")); missing(err) && r.text("STATUS") == "ONLINE" && slices.Contains(l.filesOf(space), r.text("NAME")) {
-				lost = true
-			}
-		})
-	}))
-	return lost
-}
-
-// reopen starts the instance, with the data files of USERS offline where they keep it from opening.
-func (l *lab) reopen() {
-	l.t.Helper()
-	if l.sim.Startup(oraclesim.Open) == nil {
-		return
-	}
-	for _, f := range l.sim.Files() {
-		if f.Tablespace == "USERS" {
-			l.exec(fmt.Sprintf("ALTER DATABASE DATAFILE %d OFFLINE", f.No))
-		}
-	}
-	l.exec("ALTER DATABASE OPEN")
 }
 
 // A restore whose files cannot all be fetched changes nothing.
@@ -651,29 +520,4 @@ func TestADamagedBackupTakesNoTablespaceOffline(t *testing.T) {
 	assert.Empty(t, l.ran(`ALTER TABLESPACE "USERS" OFFLINE`))
 	assert.Equal(t, truth, l.contents())
 	l.noTemporary()
-}
-
-func TestARepairThatIsCancelledLeavesNoRecovery(t *testing.T) {
-	t.Parallel()
-	l := newLab(t, nil, twoSpaces)
-	l.busy("before")
-	l.take(backup.Full)
-	l.busy("after")
-	truth := l.contents()
-	l.remove(l.filesOf("USERS")...)
-	ctx, cancel := context.WithCancelCause(t.Context())
-	why := errors.New("the operator went home")
-	l.hooked(func(s oraclesim.Statement, m oraclesim.Moment) error {
-		if m == oraclesim.Before && strings.Contains(s.Text, "RECOVER") {
-			cancel(why)
-		}
-		return nil
-	})
-	p, plan := l.planned(only("USERS"))
-	err := p.Restore(ctx, plan, backup.RestoreOptions{Options: map[string]string{"execute": "sql"}})
-	l.hooked(nil)
-	require.ErrorIs(t, err, why)
-	assert.Zero(t, l.sim.Sessions())
-	require.NoError(t, l.restore(only("USERS"), false, map[string]string{"execute": "sql"}))
-	assert.Equal(t, truth, l.contents())
 }

@@ -159,7 +159,8 @@ func (l *lab) history(threads int) []oraclesim.Record {
 var open = map[string]string{"open": "resetlogs"}
 
 func with(base map[string]string, more ...string) map[string]string {
-	out := maps.Clone(base)
+	out := map[string]string{}
+	maps.Copy(out, base)
 	for i := 0; i < len(more); i += 2 {
 		out[more[i]] = more[i+1]
 	}
@@ -235,8 +236,7 @@ func (l *lab) nomount(to string) {
 	controls := filepath.Join(to, "control01.ctl") + "','" + filepath.Join(to, "control02.ctl")
 	path := filepath.Join(l.dir, filepath.Base(to)+".ora")
 	require.NoError(l.t, os.WriteFile(path, []byte("*.db_name='ORCL'\n*.control_files='"+controls+"'\n*.log_archive_dest_1='LOCATION="+filepath.Join(to, "archived")+"'\n"), 0o600))
-	res := l.sim.RunProgram(l.t.Context(), oraclesim.Call{Args: []string{"sqlplus", "/ as sysdba"}, Input: "WHENEVER SQLERROR EXIT FAILURE\nSTARTUP NOMOUNT PFILE='" + path + "'\n"})
-	require.Zero(l.t, res.Exit, res.Output)
+	l.sqlplus("WHENEVER SQLERROR EXIT FAILURE\nSTARTUP NOMOUNT PFILE='" + path + "'\n")
 }
 
 // window is from the full's end to the last log's.
@@ -399,6 +399,37 @@ func TestADataFileYoungerThanTheFullIsMadeFromRedo(t *testing.T) {
 	}
 }
 
+// fetched brings the files of a restore below the lab's directory, and returns the script that fits them.
+func (l *lab) fetched(to backup.Target, options map[string]string) string {
+	l.t.Helper()
+	p, plan := l.planned(to)
+	files := filepath.Join(l.dir, "fetched")
+	require.NoError(l.t, p.Fetch(l.t.Context(), plan, files))
+	var script bytes.Buffer
+	require.NoError(l.t, p.Script(l.t.Context(), plan, backup.RestoreOptions{Options: with(options, "files", files)}, &script))
+	return script.String()
+}
+
+// fetchedAndLost does so for the whole database, to its own place or another, and then loses it.
+func (l *lab) fetchedAndLost(moved bool) (script string) {
+	l.t.Helper()
+	if !moved {
+		script = l.fetched(backup.Target{}, open)
+		l.lose()
+		return script
+	}
+	script = l.fetched(backup.Target{}, with(open, "to", filepath.Join(l.dir, "other place")))
+	l.sim.Crash()
+	return script
+}
+
+// sqlplus carries a script out.
+func (l *lab) sqlplus(script string) {
+	l.t.Helper()
+	res := l.sim.RunProgram(l.t.Context(), oraclesim.Call{Args: []string{"sqlplus", "/ as sysdba"}, Input: script})
+	require.Zero(l.t, res.Exit, "%s\n%s", script, res.Output)
+}
+
 func TestTheScriptRestoresByItself(t *testing.T) {
 	t.Parallel()
 	for name, moved := range map[string]bool{"in place": false, "elsewhere": true} {
@@ -406,22 +437,7 @@ func TestTheScriptRestoresByItself(t *testing.T) {
 			t.Parallel()
 			l := newLab(t, nil, nil)
 			truth := l.history(1)
-			p, plan := l.planned(backup.Target{})
-			files := filepath.Join(l.dir, "fetched")
-			require.NoError(t, p.Fetch(t.Context(), plan, files))
-			options := with(open, "files", files)
-			if moved {
-				options["to"] = filepath.Join(l.dir, "other place")
-			}
-			var script bytes.Buffer
-			require.NoError(t, p.Script(t.Context(), plan, backup.RestoreOptions{Options: options}, &script))
-			if moved {
-				l.sim.Crash()
-			} else {
-				l.lose()
-			}
-			res := l.sim.RunProgram(t.Context(), oraclesim.Call{Args: []string{"sqlplus", "/ as sysdba"}, Input: script.String()})
-			require.Zero(t, res.Exit, "%s\n%s", script.String(), res.Output)
+			l.sqlplus(l.fetchedAndLost(moved))
 			assert.Equal(t, below(truth, func(oraclesim.Record) bool { return true }), l.contents())
 		})
 	}
@@ -443,8 +459,7 @@ func TestTheScriptLeftBesideTheFilesRuns(t *testing.T) {
 	require.Len(t, found, 1)
 	text, err := os.ReadFile(found[0])
 	require.NoError(t, err)
-	res := l.sim.RunProgram(t.Context(), oraclesim.Call{Args: []string{"sqlplus", "/ as sysdba"}, Input: string(text)})
-	require.Zero(t, res.Exit, res.Output)
+	l.sqlplus(string(text))
 	assert.Equal(t, below(truth, func(oraclesim.Record) bool { return true }), l.contents())
 }
 

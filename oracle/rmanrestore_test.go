@@ -1,7 +1,6 @@
 package oracle
 
 import (
-	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -106,23 +105,9 @@ func TestTheScriptForRMANRestoresByItself(t *testing.T) {
 			t.Parallel()
 			l := rmanLab(t, Options{}, nil)
 			truth := l.rmanHistory(1)
-			p, plan := l.planned(backup.Target{})
-			files := filepath.Join(l.dir, "fetched")
-			require.NoError(t, p.Fetch(t.Context(), plan, files))
-			options := with(open, "files", files)
-			if moved {
-				options["to"] = filepath.Join(l.dir, "other place")
-			}
-			var script bytes.Buffer
-			require.NoError(t, p.Script(t.Context(), plan, backup.RestoreOptions{Options: options}, &script))
-			assert.Contains(t, script.String(), "SET DBID")
-			if moved {
-				l.sim.Crash()
-			} else {
-				l.lose()
-			}
-			res := l.rman(script.String())
-			require.Zero(t, res.Exit, "%s\n%s", script.String(), res.Output)
+			script := l.fetchedAndLost(moved)
+			assert.Contains(t, script, "SET DBID")
+			l.rmanMust(script)
 			assert.Equal(t, below(truth, func(oraclesim.Record) bool { return true }), l.contents())
 		})
 	}
@@ -138,8 +123,7 @@ func TestTheScriptForRMANLeftBesideTheFilesRuns(t *testing.T) {
 	assert.Equal(t, oraclesim.Down, l.sim.State())
 	text, err := os.ReadFile(filepath.Join(work, rmanScriptName))
 	require.NoError(t, err)
-	res := l.rman(string(text))
-	require.Zero(t, res.Exit, res.Output)
+	l.rmanMust(string(text))
 	assert.Equal(t, below(truth, func(oraclesim.Record) bool { return true }), l.contents())
 }
 

@@ -40,7 +40,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"code": runCode, "await": await, "mariadb": mariadb, "sql": runSQL, "freeport": freePort, "setmatch": setMatch, "expand": expand, "get": get, "hangup": hangUp, "untilfree": untilFree, "spoil": spoil,
-			"sqlserver": startSQLServer, "server": serverDo, "flip": flip,
+			"sqlserver": startSQLServer, "server": serverDo, "flip": flip, "ese": eseFile,
 		},
 	})
 }

@@ -103,13 +103,16 @@ func freePort(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(l.Close())
 }
 
-// condition knows "mariadb": a server is installed, or has to be.
+// condition knows "mariadb": a server is installed, or has to be; and "genuine": files that applications wrote are at hand.
 func condition(name string) (bool, error) {
-	if name != "mariadb" {
-		return false, fmt.Errorf("no condition %q", name)
+	switch name {
+	case "mariadb":
+		_, err := dbserver.Find()
+		return err == nil || os.Getenv("QUIESCE_MYSQL_REQUIRED") != "", nil
+	case "genuine":
+		return os.Getenv("QUIESCE_TESTDATA") != "", nil
 	}
-	_, err := dbserver.Find()
-	return err == nil || os.Getenv("QUIESCE_MYSQL_REQUIRED") != "", nil
+	return false, fmt.Errorf("no condition %q", name)
 }
 
 // mariadb is "mariadb NAME": start a private server for the script and set NAME to its DSN.

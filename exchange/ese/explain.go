@@ -131,19 +131,17 @@ func (r *Recovery) replay(d *Database, logs []NamedLog) {
 		}
 		usable[g] = append(usable[g], n)
 	}
-	var last *NamedLog
+	var before []NamedLog // those of the generation before, usually one
 	for g := r.RequiredFirst; ; g++ {
-		var next *NamedLog
+		var next []NamedLog
 		what, there := refused[g]
+		depth := Recognised
 		for _, n := range usable[g] {
-			if last != nil {
-				if e := follows(*last, n); e != nil {
-					what, there = e.Error(), true
-					continue
-				}
+			if e := continues(before, n); e != nil {
+				what, there = e.Error(), true
+				continue
 			}
-			next = &n
-			break
+			next, depth = append(next, n), max(depth, n.Log.Depth)
 		}
 		if next == nil {
 			r.stop(g, what, there)
@@ -152,12 +150,22 @@ func (r *Recovery) replay(d *Database, logs []NamedLog) {
 			}
 			return
 		}
-		if last == nil {
+		if before == nil {
 			r.First = g
 		}
-		last, r.Last, r.Depth = next, g, min(r.Depth, next.Log.Depth)
+		before, r.Last, r.Depth = next, g, min(r.Depth, depth)
 		r.created(d, next)
 	}
+}
+
+// continues tells why a log continues none of those before it; nil: it does, or is the first.
+func continues(before []NamedLog, n NamedLog) (err error) {
+	for _, p := range before {
+		if err = follows(p, n); err == nil {
+			return nil
+		}
+	}
+	return err
 }
 
 // unusable tells why a log is none of the series, or cannot be replayed; "": it can.
@@ -192,17 +200,17 @@ func (r *Recovery) stop(g uint32, what string, there bool) {
 }
 
 // created compares the last logs with the times at which the database says that they were created: after a restore to a time another log can have the same generation.
-func (r *Recovery) created(d *Database, n *NamedLog) {
-	g, want := n.Log.Generation, Stamp{}
-	switch {
+func (r *Recovery) created(d *Database, logs []NamedLog) {
+	n, want := logs[0], Stamp{}
+	switch g := n.Log.Generation; {
 	case !d.FullCurrent.IsZero():
 	case g == d.RequiredLast && !d.RequiredLastCreated.IsZero():
 		want = d.RequiredLastCreated
 	case g == d.CommittedLast && (!d.RequiredLastCreated.IsZero() || d.RequiredLast == d.CommittedLast):
 		want = d.CommittedLastCreated
 	}
-	if !want.IsZero() && n.Log.Created != want {
-		r.note("%s was created %s, the log 0x%X that the database was written with %s: after a restore another can have its number", n.Name, n.Log.Created, g, want)
+	if !want.IsZero() && !slices.ContainsFunc(logs, func(n NamedLog) bool { return n.Log.Created == want }) {
+		r.note("%s was created %s, the log that the database was written with %s: after a restore another can have its number", n.Name, n.Log.Created, want)
 	}
 }
 

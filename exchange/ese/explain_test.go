@@ -75,7 +75,7 @@ var explainedLogs = []explained{
 	{"without 16", func(s *ese.Set) { without(s, 16) }, lossless, 22, "", ""},
 	{"without 17", func(s *ese.Set) { without(s, 17) }, no, 0, "log 0x11 is not there", "logs up to 0x16 are there, and of no use without log 0x11"},
 	{"without 18", func(s *ese.Set) { without(s, 18) }, no, 17, "log 0x12 is not there", "without log 0x12"},
-	{"without 19", func(s *ese.Set) { without(s, 19) }, no, 18, "log 0x13 is not there", "without log 0x13"},
+	{"without 19", func(s *ese.Set) { without(s, 19) }, no, 18, "log 0x13 is not there; logs 0x11 to 0x13 are required", "without log 0x13"},
 	{"without 20", func(s *ese.Set) { without(s, 20) }, lost, 19, "log 0x14 is not there; what was committed", "without log 0x14"},
 	{"without 21", func(s *ese.Set) { without(s, 21) }, lossless, 20, "", "logs up to 0x16 are there, and of no use without log 0x15"},
 	{"damaged", func(s *ese.Set) { at(s, 18).Log.Depth = ese.Recognised }, no, 17, "log 0x12 cannot be replayed (E0000012.log is left out: it is damaged)", "without log 0x12"},
@@ -93,6 +93,11 @@ var explainedLogs = []explained{
 		other := *at(s, 18).Log
 		other.PreviousCreated[0]++
 		s.Logs = append([]ese.NamedLog{{Name: "E0000012.log", Log: &other}}, s.Logs...)
+	}, lossless, 22, "", ""},
+	{"two of a generation, one cut off", func(s *ese.Set) {
+		early := *at(s, 18).Log
+		early.Sum++
+		s.Logs = append([]ese.NamedLog{{Name: "E00.log", Log: &early}}, s.Logs...)
 	}, lossless, 22, "", ""},
 	{"a recycled log", func(s *ese.Set) {
 		s.Logs = append(s.Logs, ese.NamedLog{Name: "E00tmp.log", Log: &ese.Log{Generation: 18, Signature: s.Database.LogSignature, Depth: ese.Summed}})
@@ -230,12 +235,23 @@ func TestExplainLeastDepth(t *testing.T) {
 	assert.Equal(t, ese.Summed, ese.Explain(s).Depth, "log 16 is not used")
 }
 
+// TestExplainOneStamp: older engines have one stamp, which is that of the last log when that is required.
+func TestExplainOneStamp(t *testing.T) {
+	t.Parallel()
+	s := madeSet(t)
+	s.Database.RequiredLast, s.Database.CommittedLastCreated = 20, ese.Stamp{9}
+	r := ese.Explain(s)
+	assert.True(t, r.Lossless)
+	mention(t, "E0000014.log was created 2024-03-01 12:20:05Z, the log that the database was written with no time", r.Notes)
+	s.Database.CommittedLastCreated = at(&s, 20).Log.Created
+	assert.Empty(t, ese.Explain(s).Notes)
+}
+
 // TestExplainDatabasesOfOneSeries: each database of a group has its own range in the same logs.
 func TestExplainDatabasesOfOneSeries(t *testing.T) {
 	t.Parallel()
 	mail, public := madeSet(t), madeSet(t)
 	public.Database.RequiredFirst, public.Database.RequiredLast, public.Database.CommittedLast = 16, 16, 20
-	public.Logs = mail.Logs
 	without(&mail, 16)
 	public.Logs = mail.Logs
 	r := ese.Explain(mail)

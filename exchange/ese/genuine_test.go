@@ -142,7 +142,7 @@ func TestGenuineFlips(t *testing.T) {
 		b := small[r.IntN(len(small))]
 		flip(t, b, r.Int64N(int64(len(b))*8))
 	}
-	for range 30 {
+	for range 200 {
 		b := large[:2*32768+32768*64] // whole pages, so that a trial is short
 		flip(t, b, r.Int64N(int64(len(b))*8))
 	}

@@ -75,6 +75,12 @@ var keptLogs = []kept{
 	{"logs gone that no backup has", func(s *ese.Stream) { s.Logs = s.Logs[9:] }, 0, "no backup mail.edb 19, no backup public.edb 19, recovery  20", "log 0x13, which the last backup of mail.edb would be followed by, is not there any more", ""},
 	{"circular", func(s *ese.Stream) { s.Logs[11].Log.Circular = true }, 19, "recovery  20", "circular logging is on", "holds logs 0xB to 0x13"},
 	{"circular once", func(s *ese.Stream) { s.Logs[3].Log.Circular = true }, 18, afterFull, "", nothing},
+	{"a foreign log", func(s *ese.Stream) {
+		stray := *s.Logs[0].Log
+		stray.Generation = 6
+		stray.Signature.Random++
+		s.Logs = append(s.Logs, ese.NamedLog{Name: "E0000006.log", Log: &stray})
+	}, 18, afterFull, "", nothing},
 	{"files that are no logs", func(s *ese.Stream) {
 		stray := *s.Logs[0].Log
 		stray.Generation = 5
@@ -118,11 +124,12 @@ func TestWhyKeptOfLittle(t *testing.T) {
 	assert.Equal(t, &ese.Kept{}, ese.WhyKept(ese.Stream{}))
 	s := madeStream(t)
 	s.Logs = s.Logs[11:] // the current one
+	mail(s).FullPrevious = ese.BackupMark{}
 	k := ese.WhyKept(*s)
 	assert.Zero(t, k.First+k.Last+k.FreeLast)
 	assert.Empty(t, k.Holds)
 	assert.Len(t, k.Refused, 2, "a log that is gone is told even so")
-	assert.True(t, strings.HasPrefix(k.String(), "no closed logs are there\na backup of logs would be refused: log 0x13, which"))
+	assert.True(t, strings.HasPrefix(k.String(), "no closed logs are there\na backup of logs would be refused: mail.edb has had no full backup"))
 
 	s = madeStream(t)
 	s.Logs = s.Logs[10:]

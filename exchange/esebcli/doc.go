@@ -25,7 +25,7 @@
 //   - An error of the library has its [HRESULT] in its tree, and where the library says hrErrorFromESECall, what GetLastError answered: an HRESULT of the engine, or a syscall.Errno. A hint says what to do where that is known.
 //   - Calls cannot be cancelled. One that hangs hangs its caller, also when the context ends, because the library keeps the buffers; only the end of the process ends it, and with it the backup, at the server.
 //   - Nothing here has met Exchange, its library or Windows. The arguments, structures and order of calls are those of the documents; they were exercised on amd64, under Wine, against a library written from the same documents (internal/sim/exchangesim/esebcli2).
-//     For 386 the arguments and structures are tested as words and bytes only. What the documents leave open is said where it is decided.
+//     For 386 the words and bytes of arguments and structures are tested in a program of 32 bits, without a library. What the documents leave open is said where it is decided.
 //
 // # Where the facts are from
 //

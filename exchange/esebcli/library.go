@@ -172,7 +172,7 @@ func (l *Library) detail(last uint32) error {
 	return fmt.Errorf("GetLastError %d (0x%08X)", last, last)
 }
 
-// server is the name of a server: an empty one is this machine.
+// server is the name of a server: an empty one is this machine, by its name, since no document says that NULL would do.
 func server(name string) (string, error) {
 	if name != "" {
 		return name, nil

@@ -172,6 +172,51 @@ func count(calls []function, fn function) (n int) {
 	return n
 }
 
+// TestArgumentsOfCalls counts the words of calls with numbers of 64 bits and GUIDs by value, which differ by bitness.
+func TestArgumentsOfCalls(t *testing.T) {
+	t.Parallel()
+	d := &dllOfTest{}
+	s := opened(t, d)
+	const id = 0x1122334455667788
+	d.answers[backupSetup] = func(w []uintptr) (HRESULT, uint32) {
+		if wordSize == 4 {
+			assert.Equal(t, []uintptr{0x4711, 0x55667788, 0x11223344, 2}, w)
+			return 0, 0
+		}
+		big := uint64(id)
+		assert.Equal(t, []uintptr{0x4711, uintptr(big), 2}, w)
+		return 0, 0
+	}
+	require.NoError(t, s.Setup(t.Context(), id, LogsOnly))
+	assert.Equal(t, 1, count(d.calls, backupSetup))
+
+	d.answers[restoreOpen] = func(w []uintptr) (HRESULT, uint32) {
+		require.Len(t, w, 5)
+		put(w[4], uintptr(0x815))
+		return 0, 0
+	}
+	r, err := (&Library{dll: d}).RestoreOpen(t.Context(), "EX", InformationStore, "g", "")
+	require.NoError(t, err)
+	d.answers[restoreAddDatabaseNS] = func(w []uintptr) (HRESULT, uint32) {
+		streams := w[3:]
+		if wordSize == 4 {
+			assert.Equal(t, []uintptr{0xC4D3E2F1, 0x8897A6B5, 0x0C0B0A09, 0x100F0E0D}, w[2:6])
+			streams = w[6:]
+		} else {
+			assert.Equal(t, testID[:], native().at(uint64(w[2]), 16))
+		}
+		require.Len(t, streams, 2)
+		for i, want := range []string{"a.edb", "b.edb"} {
+			list, err := native().list(uint64(streams[i]), 8)
+			require.NoError(t, err)
+			assert.Equal(t, []string{want}, list)
+		}
+		return 0, 0
+	}
+	require.NoError(t, r.AddDatabaseTo(t.Context(), "x", testID, []string{"a.edb"}, []string{"b.edb"}))
+	assert.Equal(t, 1, count(d.calls, restoreAddDatabaseNS))
+}
+
 func TestListsAreFreed(t *testing.T) {
 	t.Parallel()
 	d := &dllOfTest{}

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -138,26 +139,26 @@ func TestLibraryFullLogsRestore(t *testing.T) {
 				assert.Equal(t, d.Name+" "+fill, got["B"])
 				for _, key := range []string{"meanwhile", "first", "second", "third"} {
 					_, there := got[key]
-					assert.Equal(t, there, contains(c.want, key), "%s in %s", key, d.Name)
+					assert.Equal(t, slices.Contains(c.want, key), there, "%s in %s", key, d.Name)
 				}
 			}
 		})
 	}
-	all := copied{}
-	maps.Copy(all, full)
-	delete(all, logs[0])
+	all := maps.Clone(full)
+	maps.Copy(all, one)
+	maps.Copy(all, two)
+	restored := slices.Sorted(maps.Keys(all))
+	restored = slices.DeleteFunc(restored, func(path string) bool { return filepath.Ext(path) != ".log" })
+	require.Greater(t, len(restored), 2)
+	delete(all, restored[1])
+	err = bringBack(t, api, *g, all, "", 0)
+	require.ErrorIs(t, err, esebcli.HrLogNotContiguous)
+	require.NoError(t, os.Remove(filepath.Join(g.SystemDir, "restore", filepath.Base(restored[0]))))
+	all = maps.Clone(full)
+	delete(all, restored[0])
 	err = bringBack(t, api, *g, all, "", 0)
 	require.ErrorIs(t, err, esebcli.FromJET(-543))
 	require.ErrorIs(t, err, esebcli.HrErrorFromESECall)
-}
-
-func contains(list []string, s string) bool {
-	for _, l := range list {
-		if l == s {
-			return true
-		}
-	}
-	return false
 }
 
 // judge looks at a full with the eyes of package ese.

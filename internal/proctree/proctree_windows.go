@@ -42,7 +42,7 @@ func join(job windows.Handle, pid uint32) error {
 	if err != nil {
 		return err
 	}
-	defer windows.CloseHandle(p)
+	defer func() { _ = windows.CloseHandle(p) }()
 	if err = windows.AssignProcessToJobObject(job, p); err == nil {
 		return nil
 	}

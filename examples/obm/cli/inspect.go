@@ -55,6 +55,7 @@ func (in *invocation) inspect() *cobra.Command {
 		Long: `Recognise files by their content and check them without any server: manifests, listings and parts of backups as they lie at a target,
 and the files of the applications linked into the program. Directories are walked. No configuration is needed.
 Of several backup files of SQL Server it is also told what they are together: which databases, to which times each can be restored, and what is missing.
+Of databases and logs of the Extensible Storage Engine, which Exchange and Active Directory use, whether the databases can be recovered with the logs, and what keeps logs on a server.
 With --identity encrypted parts are opened and checked to their end. Damage, and a file that is not recognised, make the exit code 1.`,
 		Example: in.examples("inspect /var/backups/shop/manifests", "inspect --identity key.txt runs/*/entries.jsonl.zst.age", "inspect --json index.json | jq '.[].problems'"),
 		Args:    in.args(cobra.MinimumNArgs(1)),
@@ -71,10 +72,14 @@ With --identity encrypted parts are opened and checked to their end. Damage, and
 					return err
 				}
 			}
-			files := len(all)
+			unit := "files"
 			for _, i := range known {
 				if s, ok := i.(summarizer); ok {
-					all = append(all, s.Summary()...)
+					sets := s.Summary()
+					all = append(all, sets...)
+					if len(sets) > 0 {
+						unit = "files and sets of files"
+					}
 				}
 			}
 			if err := in.print(all, func(w io.Writer) { printInspected(w, all) }); err != nil {
@@ -87,7 +92,7 @@ With --identity encrypted parts are opened and checked to their end. Damage, and
 				}
 			}
 			if bad > 0 {
-				return &backup.Error{Op: "inspect", Err: fmt.Errorf("%d of %d files: %w", bad, files, backup.ErrCorrupt),
+				return &backup.Error{Op: "inspect", Err: fmt.Errorf("%d of %d %s: %w", bad, len(all), unit, backup.ErrCorrupt),
 					Advice: "verify reads whole backups; plan finds a way around damaged ones"}
 			}
 			return nil

@@ -29,8 +29,10 @@ func (in *invocation) inspectors(identityFile string) ([]Inspector, error) {
 			return nil, usage(err)
 		}
 	}
+	found := &eseFiles{}
 	own := []Inspector{manifestFile{}, markFile{}, leaseFile{}, sumsFile{}, entriesFile{}, sealedFile{keys}, mysqlIndex{}, mysqlScript{}, mysqlChunk{}, &mssqlMedia{},
-		oracleFile{blockfile.Data}, oracleFile{blockfile.Redo}, oracleFile{blockfile.Control}, oracleInventory{}, oraclePasswords{}, notesDatabase{}, notesExtent{}}
+		oracleFile{blockfile.Data}, oracleFile{blockfile.Redo}, oracleFile{blockfile.Control}, oracleInventory{}, oraclePasswords{}, notesDatabase{}, notesExtent{},
+		eseDatabase{found}, eseLog{found}, eseCheckpoint{found}, eseReserve{}}
 	own = append(own, oracleTexts()...)
 	return append(append([]Inspector{}, in.Inspectors...), own...), nil
 }

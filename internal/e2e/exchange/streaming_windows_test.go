@@ -112,4 +112,12 @@ func TestStreamingKilled(t *testing.T) {
 	l.compare(len(l.ledger) - 1)
 	require.NoError(t, l.sim.Refresh())
 	assert.True(t, l.sim.Groups[0].Databases[0].Mounted)
+
+	l.work("after the restore ")
+	m = l.take(backup.Log)
+	require.Len(t, m.Items, 2)
+	for _, it := range m.Items {
+		assert.Equal(t, backup.Full, it.Kind, "logs cannot continue what was before the restore")
+		assert.NotEmpty(t, it.Reason)
+	}
 }

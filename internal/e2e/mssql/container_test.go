@@ -5,7 +5,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -13,6 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/testcontainers/testcontainers-go"
 	"github.com/testcontainers/testcontainers-go/wait"
+
+	"github.com/quiesce-go/quiesce/internal/e2e/containertest"
 )
 
 // images are what the tests of this package run against beside the simulator.
@@ -32,20 +33,14 @@ func startContainer(t *testing.T, image string) server {
 	if os.Getenv("QUIESCE_MSSQL_ACCEPT_EULA") == "N" {
 		t.Skip("QUIESCE_MSSQL_ACCEPT_EULA=N: the licence of the image is not accepted")
 	}
-	testcontainers.SkipIfProviderIsNotHealthy(t)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	local := sharedFolder(t)
-	c, err := testcontainers.Run(ctx, image,
+	c := containertest.Run(ctx, t, image,
 		testcontainers.WithEnv(map[string]string{"ACCEPT_EULA": "Y", "MSSQL_SA_PASSWORD": saPassword, "MSSQL_PID": "Developer"}),
 		testcontainers.WithExposedPorts("1433/tcp"),
 		testcontainers.WithHostConfigModifier(func(hc *container.HostConfig) { hc.Binds = append(hc.Binds, local+":"+stageInContainer) }),
 		testcontainers.WithWaitStrategy(wait.ForLog("SQL Server is now ready for client connections").WithStartupTimeout(3*time.Minute)))
-	testcontainers.CleanupContainer(t, c)
-	if err != nil && (unreachable(err) || c == nil && ctx.Err() != nil) {
-		t.Skipf("%s cannot be pulled: %v", image, err)
-	}
-	require.NoError(t, err)
 	endpoint, err := c.PortEndpoint(ctx, "1433/tcp", "")
 	require.NoError(t, err)
 	u := url.URL{Scheme: "sqlserver", User: url.UserPassword("sa", saPassword), Host: endpoint, RawQuery: "database=master&encrypt=true&trustservercertificate=true"}
@@ -60,16 +55,6 @@ func startContainer(t *testing.T, image string) server {
 		case <-time.After(time.Second):
 		}
 	}
-}
-
-// unreachable tells whether an image could not be had, which is no fault of ours.
-func unreachable(err error) bool {
-	for _, s := range []string{"no such host", "pull access denied", "manifest unknown", "connection refused", "i/o timeout", "TLS handshake", "No such image"} {
-		if strings.Contains(err.Error(), s) {
-			return true
-		}
-	}
-	return false
 }
 
 // sharedFolder is a folder that the container's user, another than the test's, may write to.

@@ -16,6 +16,8 @@ import (
 	"github.com/testcontainers/testcontainers-go"
 	"github.com/testcontainers/testcontainers-go/exec"
 	"github.com/testcontainers/testcontainers-go/wait"
+
+	"github.com/quiesce-go/quiesce/internal/e2e/containertest"
 )
 
 const (
@@ -62,25 +64,19 @@ func startContainer(t *testing.T) *contained {
 	if os.Getenv("QUIESCE_ORACLE_ACCEPT_LICENSE") == "N" {
 		t.Skip("QUIESCE_ORACLE_ACCEPT_LICENSE=N: the licence of the image is not accepted")
 	}
-	testcontainers.SkipIfProviderIsNotHealthy(t)
 	inTime(t)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	local := sharedFolder(t)
 	self, err := os.Executable()
 	require.NoError(t, err)
-	c, err := testcontainers.Run(ctx, image,
+	c := containertest.Run(ctx, t, image,
 		testcontainers.WithEnv(map[string]string{"ORACLE_PASSWORD": sysPassword}),
 		testcontainers.WithExposedPorts("1521/tcp"),
 		testcontainers.WithHostConfigModifier(func(hc *container.HostConfig) {
 			hc.Binds = append(hc.Binds, local+":"+sharedInside, self+":"+programInside+":ro")
 		}),
 		testcontainers.WithWaitStrategy(wait.ForLog("DATABASE IS READY TO USE!").WithStartupTimeout(6*time.Minute)))
-	testcontainers.CleanupContainer(t, c)
-	if err != nil && (unreachable(err) || c == nil && ctx.Err() != nil) {
-		t.Skipf("%s cannot be pulled: %v", image, err)
-	}
-	require.NoError(t, err)
 	run := inContainer(c)
 	_, err = run(ctx, setUp)
 	require.NoError(t, err)
@@ -140,16 +136,6 @@ func inTime(t *testing.T) {
 	if end, ok := t.Deadline(); ok && time.Until(end) < roomy {
 		t.Skipf("less than %s is left: run with -timeout 3h", roomy)
 	}
-}
-
-// unreachable tells whether an image could not be had, which is no fault of ours.
-func unreachable(err error) bool {
-	for _, s := range []string{"no such host", "pull access denied", "manifest unknown", "connection refused", "i/o timeout", "TLS handshake", "No such image"} {
-		if strings.Contains(err.Error(), s) {
-			return true
-		}
-	}
-	return false
 }
 
 // sharedFolder is a folder that the container's user, another than the test's, may write to.

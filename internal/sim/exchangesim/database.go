@@ -15,10 +15,6 @@ import (
 	"github.com/quiesce-go/quiesce/internal/sim/exchangesim/esefile"
 )
 
-func sortLogs(logs []logFile) {
-	slices.SortFunc(logs, func(a, b logFile) int { return int(int64(a.generation) - int64(b.generation)) })
-}
-
 // database is a database of a group.
 type database struct {
 	g         *group

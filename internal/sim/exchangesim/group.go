@@ -1,11 +1,13 @@
 package exchangesim
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/quiesce-go/quiesce/internal/sim/exchangesim/esefile"
@@ -15,11 +17,15 @@ import (
 const (
 	errLogCorrupt         = -501
 	errBackupInProgress   = -505
+	errLogGeneration      = -513
 	errLogSequence        = -515
+	errBackupNotAllowed   = -523
 	errInvalidBackup      = -526 // incremental backup with circular logging
 	errMissingLog         = -528
 	errLogSignature       = -530
 	errDatabaseSignature  = -531
+	errCheckpointSeries   = -532
+	errCheckpoint         = -533
 	errStreamFileMismatch = -540
 	errRequiredLogs       = -543
 	errSoftOnBackup       = -544
@@ -273,6 +279,6 @@ func closedLogs(dir, base string) (logs []logFile, err error) {
 			logs = append(logs, logFile{filepath.Join(dir, e.Name()), gen})
 		}
 	}
-	sortLogs(logs)
+	slices.SortFunc(logs, func(a, b logFile) int { return cmp.Compare(a.generation, b.generation) })
 	return logs, nil
 }

@@ -152,7 +152,7 @@ func readLogs(files []logFile, gap, foreign error) (entries []entry, err error) 
 		}
 		h := log.Header
 		if f.generation != 0 && f.generation != h.Generation {
-			return nil, jet(-513, "%s has generation %d", f.path, h.Generation)
+			return nil, jet(errLogGeneration, "%s has generation %d", f.path, h.Generation)
 		}
 		if n := len(entries); n > 0 {
 			switch prev := entries[n-1].log; {

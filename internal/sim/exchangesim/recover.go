@@ -64,7 +64,7 @@ func (s *Server) recoverSoft(r exchange.Recovery) error {
 	checkpoint := filepath.Join(r.SystemDir, r.Base+".chk")
 	k, kerr := esefile.ReadCheckpoint(checkpoint)
 	if kerr != nil && !errors.Is(kerr, fs.ErrNotExist) {
-		return jet(-533, "%s: %v", checkpoint, kerr)
+		return jet(errCheckpoint, "%s: %v", checkpoint, kerr)
 	}
 	if kerr == nil {
 		files = slices.DeleteFunc(files, func(f logFile) bool { return f.generation < k.At.Generation })
@@ -78,7 +78,7 @@ func (s *Server) recoverSoft(r exchange.Recovery) error {
 	}
 	series := entries[0].log.Header.Signature
 	if kerr == nil && k.Signature != series {
-		return jet(-532, "%s is of another series of logs", checkpoint)
+		return jet(errCheckpointSeries, "%s is of another series of logs", checkpoint)
 	}
 	images, err := s.attached(r, entries)
 	if err != nil {

@@ -113,7 +113,7 @@ func (x *session) Setup(ctx context.Context, instance int64, t esebcli.BackupTyp
 			return fmt.Errorf("%s: %w", g.name, esebcli.HrBackupInProgress)
 		}
 		if len(g.mounted()) == 0 {
-			return jet(-523, "%s: no database is mounted", g.name) // JET_errBackupNotAllowedYet
+			return jet(errBackupNotAllowed, "%s: no database is mounted", g.name)
 		}
 		if t == esebcli.LogsOnly {
 			if err := g.continues(); err != nil {

@@ -161,7 +161,7 @@ func (h *shadow) snapshot() error {
 		}
 	}
 	if err = errors.Join(err, h.freeze(false)); err != nil {
-		return errors.Join(err, os.RemoveAll(h.dir))
+		return errors.Join(err, removeTree(h.dir))
 	}
 	for _, g := range h.groups {
 		g.snapshots++
@@ -282,7 +282,7 @@ func (h *shadow) end() error {
 	if h.over || h.c.s.shadows[h.id] != h {
 		return nil
 	}
-	if err := os.RemoveAll(h.dir); err != nil {
+	if err := removeTree(h.dir); err != nil {
 		return err
 	}
 	s := h.c.s

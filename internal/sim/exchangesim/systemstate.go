@@ -65,7 +65,7 @@ func clearDir(dir string) error {
 		return nil
 	}
 	for _, e := range entries {
-		err = errors.Join(err, os.RemoveAll(filepath.Join(dir, e.Name())))
+		err = errors.Join(err, removeTree(filepath.Join(dir, e.Name())))
 	}
 	return err
 }

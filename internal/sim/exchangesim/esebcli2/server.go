@@ -248,7 +248,7 @@ func (d *Database) flush(log esefile.LogHeader) error {
 		err = errors.Join(err, werr)
 	}
 	clear(d.late)
-	h.DBTime = max(h.DBTime, d.dbtime)
+	h.State, h.DBTime = esefile.Dirty, max(h.DBTime, d.dbtime)
 	h.MinRequired, h.MaxRequired, h.MaxCommitted, h.MaxRequiredTime = log.Generation, log.Generation, log.Generation, log.Created
 	return errors.Join(err, f.Close(), esefile.WriteHeader(d.File, h))
 }
