@@ -10,6 +10,8 @@ import (
 
 	"github.com/quiesce-go/quiesce/backup"
 	"github.com/quiesce-go/quiesce/exchange/ese"
+	"github.com/quiesce-go/quiesce/internal/atomicfile"
+	"github.com/quiesce-go/quiesce/internal/filelock"
 )
 
 // pageProof is what a rehearsal found.
@@ -43,28 +45,55 @@ func (s *Source) Rehearse(ctx context.Context, r backup.RestoreRequest, set *bac
 			dir, scratch = s.at(dir), s.at(scratch)
 		}
 	}
-	if there(dir) {
-		return s.refuse("rehearse", dir, "let the other rehearsal end; what one that died left may be deleted", "%s is there", dir)
+	done, err := s.scratch(ctx, dir, scratch)
+	if err != nil {
+		return err
 	}
-	made := there(scratch)
-	defer func() {
-		rerr := removeTree(dir)
-		if !made {
-			rerr = errors.Join(rerr, os.Remove(scratch))
-		}
-		if rerr != nil {
-			err = errors.Join(err, s.fail(ctx, "remove what was rehearsed in", dir, rerr))
-		}
-	}()
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return s.fail(ctx, "rehearse", dir, err)
-	}
+	defer func() { err = errors.Join(err, s.fail(ctx, "remove what was rehearsed in", dir, done())) }()
 	x := &restoring{s: s, r: r, set: set, c: c, proving: true}
 	if err := x.all(ctx); err != nil {
 		return s.fail(ctx, "rehearse", "", err)
 	}
 	x.note()
 	return nil
+}
+
+// scratch makes the folder of a rehearsal, and removes what one that died left there, as its note tells. done removes the folder.
+func (s *Source) scratch(ctx context.Context, dir, scratch string) (done func() error, err error) {
+	note := groupPath(s.opt.StateDir, s.opt.Instance, dir, "rehearsing")
+	if err := os.MkdirAll(s.opt.StateDir, 0o700); err != nil {
+		return nil, s.fail(ctx, "rehearse", dir, err)
+	}
+	lock, err := filelock.Take(groupPath(s.opt.StateDir, s.opt.Instance, dir, "rehearsal.lock"))
+	if errors.Is(err, filelock.ErrHeld) {
+		err = fmt.Errorf("%w: another rehearsal runs there", backup.ErrBusy)
+	}
+	if err != nil {
+		return nil, s.fail(ctx, "rehearse", dir, err)
+	}
+	fail := func(err error) (func() error, error) {
+		return nil, s.fail(ctx, "rehearse", dir, errors.Join(err, lock.Release()))
+	}
+	if there(dir) && !there(note) {
+		return fail(s.refuse("rehearse", dir, "delete it when nobody wants what is in it", "%s is there, and no rehearsal noted that it made it", dir))
+	}
+	if err := removeTree(dir); err != nil {
+		return fail(err)
+	}
+	had := there(scratch)
+	if err := errors.Join(atomicfile.Write(note, []byte(dir+"\n")), os.MkdirAll(dir, 0o700)); err != nil {
+		return fail(err)
+	}
+	return func() error {
+		err := removeTree(dir)
+		if !had {
+			err = errors.Join(err, os.Remove(scratch))
+		}
+		if err == nil {
+			err = os.Remove(note)
+		}
+		return errors.Join(err, lock.Release())
+	}, nil
 }
 
 // prove reads every page of a recovered database.

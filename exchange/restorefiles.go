@@ -152,6 +152,9 @@ func (x *restoring) planMoves(p *place, w *swap, list []*recoverySet) error {
 	if err != nil {
 		return err
 	}
+	if len(p.group.LogBase) != baseLength || p.group.LogDir == "" {
+		x.set.Warn(fmt.Sprintf("where the logs of group %q are and what they are called is not known, so they were left there: move them and the checkpoint away before the databases are mounted, which are in clean shutdown and need none", p.group.Name))
+	}
 	for _, f := range old {
 		w.plan(f, fresh[f], !p.stored(f))
 		delete(fresh, f)

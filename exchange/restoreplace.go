@@ -220,6 +220,8 @@ func (s *Source) ready(p *place, o restoreOptions) error {
 		return s.refuse("restore", p.item, "run it on a machine with eseutil, such as the Exchange server; or leave recovery to the store (recover=mount) or to people (recover=none), who are told the commands", "this machine has nothing that recovers databases")
 	case p.elsewhere && o.recover != byEngine:
 		return s.refuse("restore", p.item, "leave out recover", "a recovery database is mounted only when it is in clean shutdown, so it must be recovered first")
+	case p.dir == "" && o.recover != byEngine && (p.group.LogDir == "" || !strings.EqualFold(p.group.LogBase, p.base)):
+		return s.refuse("restore", p.item, "leave out recover, so that it is recovered in a folder of its own first", "the logs of the backup are called %s, and those of group %q %q in %q: the store would not find them", p.base, p.group.Name, p.group.LogBase, p.group.LogDir)
 	case p.dir == "" && o.recover != byEngine && !p.whole:
 		return s.refuse("restore", p.item, "leave out recover, so that it is recovered in a folder of its own first; or restore all databases of the group",
 			"%d of %d databases of group %q are restored: their logs cannot lie beside those of the others", len(p.targets), len(p.group.Databases), p.group.Name)
@@ -314,8 +316,14 @@ func (s *Source) occupied(p *place, overwrite bool) error {
 		Advice: "allow overwriting: what is there is kept until the restore is through; or restore into a folder (to=DIR) or a recovery database"}
 }
 
+// baseLength is the length of what all logs of a series begin with.
+const baseLength = 3
+
 // oldLogs are the files of the series in the folders of a group: logs, checkpoint and what is being made, but no reserves.
 func oldLogs(g Group) ([]string, error) {
+	if len(g.LogBase) != baseLength || g.LogDir == "" {
+		return nil, nil // which files are logs is not known, so none is touched
+	}
 	dirs := []string{g.LogDir}
 	if g.SystemDir != "" && !strings.EqualFold(filepath.Clean(g.SystemDir), filepath.Clean(g.LogDir)) {
 		dirs = append(dirs, g.SystemDir)

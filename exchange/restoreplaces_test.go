@@ -1,6 +1,8 @@
 package exchange_test
 
 import (
+	"context"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -90,4 +92,42 @@ func TestTwoRestoresAtOnce(t *testing.T) {
 	got, err := exchangesim.ReadFile(filepath.Join(dir, "DB1", "DB1.edb"))
 	require.NoError(t, err)
 	assert.Equal(t, "2", got["k"])
+}
+
+// renamed is a management that tells of other logs than there are.
+type renamed struct {
+	exchange.Management
+	base string
+}
+
+func (r renamed) Layout(ctx context.Context) (exchange.Layout, error) {
+	l, err := r.Management.Layout(ctx)
+	for i := range l.Groups {
+		l.Groups[i].LogBase = r.base
+	}
+	return l, err
+}
+
+// Where it is not known which files are the logs of a group none is moved; and the store is not left to recover with logs that it would not find.
+func TestLogsThatAreNotKnownStay(t *testing.T) {
+	t.Parallel()
+	for _, base := range []string{"", "E07"} {
+		l := prepared(t, 2016, exchange.WayVSS, databases("DB1"))
+		foreign := l.file("E", "DB1", "setup.log")
+		require.NoError(t, os.WriteFile(foreign, []byte("not of ours"), 0o600))
+		opt := l.opt
+		opt.Tools = l.sim.Tools()
+		opt.Tools.Management = renamed{opt.Tools.Management, base}
+		_, err := l.restoreBy(l.jobOf(opt), backup.Target{}, inPlace("recover", "mount"))
+		require.ErrorIs(t, err, backup.ErrRefused)
+		require.ErrorContains(t, err, "would not find them")
+		_, err = l.restoreBy(l.jobOf(opt), backup.Target{}, inPlace("mount", ""))
+		require.NoError(t, err)
+		assert.FileExists(t, foreign)
+		assert.FileExists(t, l.file("E", "DB1", "E00.log"))
+		assert.Empty(t, l.asides())
+		got, err := exchangesim.ReadFile(l.file("D", "DB1", "DB1.edb"))
+		require.NoError(t, err)
+		assert.Equal(t, "2", got["k"])
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"github.com/quiesce-go/quiesce/backup"
 	"github.com/quiesce-go/quiesce/backup/backuptest"
 	"github.com/quiesce-go/quiesce/exchange"
+	"github.com/quiesce-go/quiesce/internal/sim/exchangesim"
 )
 
 // copied is a backup in memory.
@@ -242,6 +244,34 @@ func TestRehearsal(t *testing.T) {
 			require.ErrorIs(t, err, backup.ErrOption)
 		})
 	}
+	t.Run("after one that died", func(t *testing.T) {
+		t.Parallel()
+		l := prepared(t, 2019, exchange.WayVSS, databases("DB1"))
+		p := l.job()
+		plan, err := p.Plan(t.Context(), backup.Target{})
+		require.NoError(t, err)
+		scratch, left, state := t.TempDir(), t.TempDir(), t.TempDir()
+		l.sim.SetFault(func(c exchangesim.Call) error {
+			if c.Name == "Engine.Recover" && !c.After {
+				image(t, scratch, left)
+				image(t, l.opt.StateDir, state)
+			}
+			return nil
+		})
+		require.NoError(t, p.Rehearse(t.Context(), plan, scratch, backup.RestoreOptions{}))
+		l.sim.SetFault(nil)
+		assert.NotEmpty(t, content(t, left))
+		image(t, left, scratch)
+		image(t, state, l.opt.StateDir)
+		require.NoError(t, p.Rehearse(t.Context(), plan, scratch, backup.RestoreOptions{}))
+		assert.Empty(t, content(t, scratch))
+
+		own := filepath.Join(scratch, "quiesce-rehearsal", "of somebody")
+		require.NoError(t, os.MkdirAll(filepath.Dir(own), 0o700))
+		require.NoError(t, os.WriteFile(own, nil, 0o600))
+		require.ErrorIs(t, p.Rehearse(t.Context(), plan, scratch, backup.RestoreOptions{}), backup.ErrRefused)
+		assert.FileExists(t, own)
+	})
 	t.Run("on a machine without the tools", func(t *testing.T) {
 		t.Parallel()
 		for way, says := range map[exchange.Way]string{exchange.WayESE: "has no streaming API", exchange.WayVSS: "nothing that recovers databases"} {

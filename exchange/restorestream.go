@@ -275,9 +275,9 @@ func (st *streaming) put(ctx context.Context, f streamed) error {
 	return errors.Join(err, file.Close(ctx))
 }
 
-// restoreWriter writes through the library.
+// restoreWriter writes through the library. It keeps the context, because it lives within the copy of one file.
 type restoreWriter struct {
-	ctx  context.Context //nolint:containedctx // lives for one copy
+	ctx  context.Context
 	file esebcli.RestoreFile
 }
 

@@ -8,5 +8,5 @@ import (
 
 // The programs that save the system state and recover databases, started as Windows starts them.
 func TestStateAndRecoveryUnderWine(t *testing.T) {
-	winetest.Run(t, ".", "SystemState|Wbadmin|Ntdsutil|Ntbackup|Eseutil|StandIns|JETErrors|Configured")
+	winetest.Run(t, ".", "^Test(SystemState(Is|That|Of)|.*Wbadmin|NotesOf|Ntdsutil|Eseutil|StandIns|JETErrors|Configured)")
 }
