@@ -9,10 +9,23 @@ import (
 	"github.com/quiesce-go/quiesce/backup"
 )
 
-// Backup implements backup.Source. Every run is a full of the whole server, or of what Options.Include selects; asked for another kind
-// it takes a full and says so in the item's Reason. On every path out, locks are released and sessions ended.
+// Backup implements backup.Source. A full is of the whole server, or of what Options.Include selects. A log is the binary log since the last link, of the whole server; when it does not continue that link, a full is taken,
+// and the item's Reason says why. On every path out, locks are released and sessions ended.
 func (s *Source) Backup(ctx context.Context, r backup.Request, st *backup.Stage) (backup.Result, error) {
-	done, err := s.dump(ctx, pipelineStage{st}, r.Log)
+	reason := ""
+	if r.Kind == backup.Log {
+		it, warnings, err := s.log(ctx, r, pipelineStage{st})
+		why, gap := gapOf(err)
+		if !gap {
+			if err = s.fail(ctx, "back up the binary log of", "", err); err != nil {
+				return backup.Result{}, because(ctx, err)
+			}
+			return backup.Result{Items: []backup.Item{it}, Meta: logMeta(it), Warnings: warnings}, nil
+		}
+		r.Log.Warn("a full is taken instead of a log", "app", application, "instance", s.instance, "reason", why)
+		reason = why
+	}
+	done, err := s.dump(ctx, pipelineStage{st}, r)
 	if err != nil {
 		return backup.Result{}, s.fail(ctx, "back up", "", err)
 	}
@@ -20,9 +33,7 @@ func (s *Source) Backup(ctx context.Context, r backup.Request, st *backup.Stage)
 	if err != nil {
 		return backup.Result{}, err
 	}
-	if r.Kind != backup.Full {
-		it.Reason = fmt.Sprintf("asked for a %s; this agent takes fulls only", r.Kind)
-	}
+	it.Reason = reason
 	return backup.Result{Items: []backup.Item{it}, Meta: done.meta(), Warnings: done.idx.Warnings}, nil
 }
 
@@ -37,6 +48,11 @@ func (r *run) item() (backup.Item, error) {
 		it.Objects = append(it.Objects, s.Name)
 	}
 	return it, nil
+}
+
+// logMeta is what an operator sees with a backup of binary log.
+func logMeta(it backup.Item) map[string]string {
+	return map[string]string{"binlog": fmt.Sprintf("%s to %s", it.Begin, it.End)}
 }
 
 // meta is what an operator sees with the backup.

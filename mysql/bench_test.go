@@ -68,7 +68,7 @@ func BenchmarkDump(b *testing.B) {
 			s := newSource(b, srv, &Options{Connections: conns, ChunkSize: 16 << 20})
 			b.SetBytes(size)
 			for b.Loop() {
-				_, err := s.dump(b.Context(), &discard{}, testLog(b))
+				_, err := s.dump(b.Context(), &discard{}, backup.Request{Log: testLog(b)})
 				require.NoError(b, err)
 			}
 		})
@@ -96,7 +96,7 @@ func BenchmarkLoad(b *testing.B) {
 	size := generate(b, db, benchRows())
 	s := newSource(b, srv, &Options{ChunkSize: 16 << 20})
 	st := newMemStage()
-	_, err := s.dump(b.Context(), st, testLog(b))
+	_, err := s.dump(b.Context(), st, backup.Request{Log: testLog(b)})
 	require.NoError(b, err)
 	for _, infile := range []string{"1", "0"} {
 		b.Run("local_infile="+infile, func(b *testing.B) {

@@ -124,7 +124,12 @@ func (s *Source) checkPosition(ctx context.Context, c *session, srv *server) bac
 		f.Hint = "GRANT BINLOG MONITOR (MariaDB) or REPLICATION CLIENT (MySQL) ON *.* to the account"
 		return f
 	}
-	return backup.Finding{What: fmt.Sprintf("binary log is on, at %s:%d", p.file, p.pos)}
+	f := backup.Finding{What: fmt.Sprintf("binary log is on, at %s:%d", p.file, p.pos)}
+	if _, err := s.head(ctx, srv, p.file); err != nil {
+		f.What += ", and cannot be read for log backups (" + err.Error() + ")"
+		f.Hint = "GRANT REPLICATION SLAVE ON *.* to the account, if log backups are wanted"
+	}
+	return f
 }
 
 // checkLock tells which way to a snapshot the rights allow.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -130,14 +131,24 @@ func (s *shop) Quiesced(ctx context.Context) error {
 	return nil
 }
 
+// Now is the first moment of a second, since the log of MariaDB knows no finer times.
 func (s *shop) Now(ctx context.Context) (time.Time, error) {
-	time.Sleep(2 * time.Millisecond)
 	var v string
-	if err := s.db.QueryRowContext(ctx, "SELECT UTC_TIMESTAMP(6)").Scan(&v); err != nil {
+	if err := s.db.QueryRowContext(ctx, "SELECT UTC_TIMESTAMP(6), SLEEP(1.001 - MICROSECOND(SYSDATE(6)) / 1e6)").Scan(&v, new(any)); err != nil {
 		return time.Time{}, err
 	}
-	time.Sleep(2 * time.Millisecond)
-	return time.Parse("2006-01-02 15:04:05", v)
+	at, err := time.Parse("2006-01-02 15:04:05", v)
+	return at.Truncate(time.Second).Add(time.Second), err
+}
+
+// Positions is where the log stands. It holds the changes of other shops, too.
+func (s *shop) Positions(ctx context.Context) (map[string]backup.Position, error) {
+	var file, pos, x string
+	if err := s.db.QueryRowContext(ctx, "SHOW MASTER STATUS").Scan(&file, &pos, &x, &x); err != nil {
+		return nil, err
+	}
+	n, err := strconv.ParseUint(pos, 10, 64)
+	return map[string]backup.Position{ItemName: place{file: file, pos: n}.position()}, err
 }
 
 func (s *shop) Secret() string { return shopSecret }

@@ -1,5 +1,5 @@
-// Package mysql backs up MariaDB and MySQL servers and restores them: everything, one schema, or one schema under another name. It is pure
-// Go on go-sql-driver/mysql and needs no client program.
+// Package mysql backs up MariaDB and MySQL servers and restores them: everything, one schema, or one schema under another name, as it was at a backup or at any moment since. It is pure
+// Go and needs no client program.
 //
 // # Words
 //
@@ -31,18 +31,29 @@
 // zone; database defaults; users, roles and grants, without those the server makes itself and without objects in the schemas mysql, sys,
 // information_schema, performance_schema and ndbinfo.
 //
-// Not kept: the history of system-versioned tables (the backup warns), server variables, binary logs, replication settings, server-side
+// Not kept: the history of system-versioned tables (the backup warns), server variables, replication settings, server-side
 // files such as loadable functions and plugins.
+//
+// # Binary log
+//
+// A log backup is what the server wrote to its binary log since the last backup, whole transactions, byte for byte, read over the replication protocol; nothing is flushed, locked or purged for it. It continues the last backup only if it can be shown to: the
+// same server, the same file with the same beginning, at least as long, and all transactions that were there then. Otherwise (purged, reset, cut, another server) the run takes a full and says why; positions then belong to a new history, so that
+// log from before is never applied to what came after.
+//
+// A restore to a moment loads the full and replays the log behind it over one connection, up to the last transaction that was committed by then: to the microsecond on MySQL, where the log has such times; on MariaDB, whose log has whole seconds, a transaction
+// counts as committed at the end of its second. Restore options stop at a GTID or before it, a place in a file (see Source.Locate) stops to the byte. Row, mixed and statement format are replayed; with the latter what depends on chance may come out
+// differently, as on a replica. What a filter of the backup left out is left out of the replay: rows by their table, statements by the schema they ran in. Rows of the server's own tables are never replayed, accounts by their statements only in a restore of everything.
 //
 // # Kinds
 //
-// Every backup is a full. Its position is recorded for log backups to start from.
+// Full and log. A Source that was made from a pool of the driver takes fulls only, because following the log needs a login of its own.
 //
 // # Rights
 //
 // SELECT, SHOW VIEW, TRIGGER, EVENT on what is backed up, and RELOAD for a snapshot over several connections. For the position BINLOG MONITOR (MariaDB
 // 10.5 and later) or REPLICATION CLIENT; for routines SHOW_ROUTINE (MySQL 8.0.20 and later) or SELECT on mysql.proc (MariaDB); for
-// accounts SELECT on the schema mysql; on MySQL BACKUP_ADMIN. Source.Check says what is missing. A restore needs what the objects need, in practice an administrator.
+// accounts SELECT on the schema mysql; on MySQL BACKUP_ADMIN; for log backups REPLICATION SLAVE. Source.Check says what is missing. A restore needs what the objects need, in practice an administrator; a replay needs BINLOG REPLAY (MariaDB 10.5 and later) or
+// BINLOG_ADMIN (MySQL) besides.
 //
 // # Servers
 //

@@ -32,7 +32,8 @@ type run struct {
 }
 
 // dump takes the whole backup.
-func (s *Source) dump(ctx context.Context, st stage, log *slog.Logger) (_ *run, err error) {
+func (s *Source) dump(ctx context.Context, st stage, req backup.Request) (_ *run, err error) {
+	log := req.Log
 	defer func() { err = because(ctx, err) }()
 	coord, err := s.open(ctx, readSettings())
 	if err != nil {
@@ -57,6 +58,7 @@ func (s *Source) dump(ctx context.Context, st stage, log *slog.Logger) (_ *run, 
 	}
 	defer sn.close(ctx)
 	r.sn = sn
+	sn.identify(ctx, req)
 	if err := r.everything(ctx); err != nil {
 		return nil, err
 	}

@@ -28,6 +28,8 @@ const (
 	erViewInvalid       = 1356
 	erTableDefChanged   = 1412
 	erNetPacketTooLarge = 1153
+
+	erFatalReadingBinlog = 1236
 )
 
 // number is the server's error number in err, or 0.

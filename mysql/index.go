@@ -50,6 +50,11 @@ type Checkpoint struct {
 	File string `json:"binlog_file,omitempty"`
 	Pos  uint64 `json:"binlog_pos,omitempty"`
 	GTID string `json:"gtid,omitempty"`
+	// Head tells the file from another of its name, which a reset makes. Empty when the account may not follow the log.
+	Head string `json:"binlog_head,omitempty"`
+	// Include and Exclude are the options of the run: the log holds everything, and a restore brings back what they select.
+	Include []string `json:"include,omitempty"`
+	Exclude []string `json:"exclude,omitempty"`
 	// What decides how the log from here on can be replayed.
 	LogFormat   string `json:"binlog_format,omitempty"`
 	RowImage    string `json:"binlog_row_image,omitempty"`

@@ -131,18 +131,6 @@ func (srv *server) checkpoint(p place, at time.Time, lock LockMode) Checkpoint {
 	return cp
 }
 
-// stream is the identity of the history in which positions compare: empty without a log.
-func (cp Checkpoint) stream() string {
-	if cp.File == "" {
-		return ""
-	}
-	id := cp.ServerUUID
-	if id == "" {
-		id = "server-id-" + cp.ServerID
-	}
-	return string(cp.Flavour) + ":" + id
-}
-
 // replica tells how far a replica has applied its source; nil for a server that is none or does not tell.
 func (c *session) replica(ctx context.Context, srv *server) *ReplicaPosition {
 	if srv.reduced {

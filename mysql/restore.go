@@ -20,20 +20,62 @@ import (
 // Objects that the backup does not hold are left alone. Accounts that exist are changed only with Overwrite, and
 // the one that runs the restore never. A restore that fails leaves what it had made so far; run it again with Overwrite.
 //
-// Options: "definer" keep (default) or current, which makes the restoring account the definer of everything; "binlog" on (default)
+// Binary log follows the full up to the moment asked for: on MySQL to the microsecond; on MariaDB a transaction counts as committed at the end of its second. A schema that is restored with it keeps its name.
+//
+// Options: "stop_at_gtid" and "stop_before_gtid" end the replay behind a transaction, or before it; "definer" keep (default) or current, which makes the restoring account the definer of everything; "binlog" on (default)
 // or off, which keeps the restore out of the server's binary log; "accounts" yes (default) or no.
 func (s *Source) Restore(ctx context.Context, r backup.RestoreRequest, set *backup.RestoreSet) error {
+	var re *restoring
+	var log *replaying
+	defer func() { log.close() }()
 	for _, step := range set.Steps() {
-		err := s.restore(ctx, r, stepMaterial{set, step})
-		var e *backup.Error
-		if errors.As(err, &e) {
-			return err
+		m := stepMaterial{set, step}
+		err := error(nil)
+		switch {
+		case step.Item.Kind != backup.Log:
+			re, err = s.restore(ctx, r, m, logSteps(set))
+		case re == nil:
+			err = fmt.Errorf("binary log without a full before it: %w", backup.ErrRefused)
+		default:
+			if log == nil {
+				log, err = re.replay(ctx)
+			}
+			if err == nil {
+				err = log.step(ctx, m, step)
+			}
 		}
 		if err != nil {
-			return &backup.Error{Op: "restore", App: application, Instance: s.instance, ID: step.ID, Err: err}
+			return s.restoreFailed(ctx, step.ID, err)
 		}
 	}
-	return nil
+	if log == nil {
+		return nil
+	}
+	return s.restoreFailed(ctx, "", log.finish(ctx))
+}
+
+func (s *Source) restoreFailed(ctx context.Context, id backup.ID, err error) error {
+	var e *backup.Error
+	if err = because(ctx, err); err == nil || errors.As(err, &e) {
+		return err
+	}
+	return &backup.Error{Op: "restore", App: application, Instance: s.instance, ID: id, Err: err}
+}
+
+// logStep is binary log of a set.
+type logStep struct {
+	material
+	step *backup.RestoreStep
+}
+
+// logSteps is the binary log of a set, in its order.
+func logSteps(set *backup.RestoreSet) (all []logStep) {
+	for _, step := range set.Steps() {
+		if step.Item.Kind == backup.Log {
+			all = append(all, logStep{stepMaterial{set, step}, step})
+		}
+	}
+	return all
 }
 
 // restoring is one restore in progress.
@@ -45,11 +87,14 @@ type restoring struct {
 	idx *index
 	req backup.RestoreRequest
 
-	targets  []*target
-	accounts bool
-	definer  bool // make ourselves the definer
-	noBinlog bool
-	infile   bool // LOAD DATA LOCAL works
+	targets    []*target
+	accounts   bool
+	definer    bool // make ourselves the definer
+	noBinlog   bool
+	infile     bool      // LOAD DATA LOCAL works
+	everything bool      // nothing is selected
+	logs       []logStep // what follows the full
+	stop       stop      // where the replay of it ends
 }
 
 // target is one schema on its way back.
@@ -69,38 +114,41 @@ type objectTarget struct {
 	create string
 }
 
-func (s *Source) restore(ctx context.Context, req backup.RestoreRequest, m material) (err error) {
+func (s *Source) restore(ctx context.Context, req backup.RestoreRequest, m material, logs []logStep) (_ *restoring, err error) {
 	defer func() { err = because(ctx, err) }()
-	r := &restoring{s: s, m: m, log: req.Log, req: req}
+	r := &restoring{s: s, m: m, log: req.Log, req: req, logs: logs}
 	if err := r.options(); err != nil {
-		return err
+		return nil, err
 	}
 	if r.idx, err = loadIndex(ctx, m); err != nil {
-		return err
+		return nil, err
 	}
 	r.m = checked{m, r.idx.Artifacts}
 	if err := r.choose(); err != nil {
-		return err
+		return nil, err
 	}
 	c, err := s.open(ctx, restoreSettings("utf8mb4", r.noBinlog))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer c.close()
 	if r.srv, err = probe(ctx, c); err != nil {
-		return err
+		return nil, err
 	}
 	if err := r.compatible(); err != nil {
-		return err
+		return nil, err
 	}
 	if err := r.conflicts(ctx, c); err != nil {
-		return err
+		return nil, err
 	}
 	if err := r.definitions(ctx); err != nil {
-		return err
+		return nil, err
+	}
+	if err := r.findStop(ctx); err != nil {
+		return nil, err
 	}
 	// From here on the server is changed.
-	return r.run(ctx, c)
+	return r, r.run(ctx, c)
 }
 
 // restoreSettings is the state of a session that writes. Checks are off because the source had accepted the data; only what would
@@ -149,8 +197,13 @@ func (r *restoring) options() error {
 				return bad(k, v, "yes or no")
 			}
 			r.accounts = r.accounts && v == "yes"
+		case "stop_at_gtid", "stop_before_gtid":
+			if r.stop.gtid != "" || strings.ContainsAny(v, ", \n") || v == "" || !r.req.Target.Time.IsZero() || r.req.Target.Position != "" {
+				return bad(k, v, "the GTID of one transaction, and no other place to stop at")
+			}
+			r.stop.gtid, r.stop.before = v, k == "stop_before_gtid"
 		default:
-			return fmt.Errorf("unknown restore option %q: this agent knows accounts, binlog and definer: %w", k, backup.ErrRefused)
+			return fmt.Errorf("unknown restore option %q: this agent knows accounts, binlog, definer, stop_at_gtid and stop_before_gtid: %w", k, errors.Join(backup.ErrOption, backup.ErrRefused))
 		}
 	}
 	return nil
@@ -169,7 +222,7 @@ func (r *restoring) choose() error {
 		}
 		all = true
 	}
-	if all {
+	if r.everything = all; all {
 		for i := range r.idx.Schemas {
 			r.targets = append(r.targets, &target{entry: &r.idx.Schemas[i], as: r.idx.Schemas[i].Name})
 		}

@@ -22,11 +22,18 @@ type rowWriter struct {
 	bytes int64
 }
 
-// run streams the query's rows. It works below database/sql, whose Scan would copy every value; values here lie in the connection's own buffer and are
-// escaped from there into ours.
+// run streams the query's rows: from the wire where it can, each value escaped from the connection's buffer into ours, else through the driver, below database/sql, whose Scan would copy every value.
 //
 // After an error the session is unusable: the rest of the result may still be on the wire.
 func (rw *rowWriter) run(ctx context.Context, c *session, query string) error {
+	if c.wire != nil {
+		return c.conn.Raw(func(any) error { // keeps the driver off the connection meanwhile
+			if err := c.wire.query(ctx, query, rw.packet); err != nil {
+				return err
+			}
+			return rw.flush()
+		})
+	}
 	return c.conn.Raw(func(raw any) error {
 		q, ok := raw.(driver.QueryerContext)
 		if !ok {
@@ -53,6 +60,48 @@ func (rw *rowWriter) run(ctx context.Context, c *session, query string) error {
 		return rows.Close()
 	})
 }
+
+// packet writes a row as it lies on the wire: a length and that many bytes for each value.
+func (rw *rowWriter) packet(columns int, p []byte) error {
+	b := rw.buf
+	for i := range columns {
+		if i > 0 {
+			b = append(b, '\t')
+		}
+		if len(p) == 0 {
+			return errRow
+		}
+		// Most values are shorter than 251 bytes.
+		n, rest := uint64(p[0]), p[1:]
+		if n >= valueNull {
+			if n == valueNull {
+				b, p = append(b, '\\', 'N'), rest
+				continue
+			}
+			var ok bool
+			if n, rest, ok = packedNumber(p); !ok {
+				return errRow
+			}
+		}
+		if n > uint64(len(rest)) {
+			return errRow
+		}
+		b = appendField(b, rest[:n])
+		p = rest[n:]
+	}
+	if len(p) > 0 {
+		return errRow
+	}
+	rw.buf = append(b, '\n')
+	rw.rows++
+	if len(rw.buf) >= flushAt {
+		return rw.flush()
+	}
+	return nil
+}
+
+// errRow: a row that does not hold the values it should.
+var errRow = errors.New("a row makes no sense")
 
 func (rw *rowWriter) line(vals []driver.Value) error {
 	b := rw.buf

@@ -28,6 +28,8 @@ type server struct {
 	// reduced: it speaks the protocol but lacks what every MySQL 8 has; the embedded go-mysql-server is such a one. Locks, LOAD DATA and
 	// accounts are not tried there.
 	reduced bool
+	// encrypted: the connection is.
+	encrypted bool
 }
 
 func probe(ctx context.Context, c *session) (*server, error) {
@@ -57,6 +59,9 @@ func probe(ctx context.Context, c *session) (*server, error) {
 		srv.schemas = append(srv.schemas, r.col(0))
 	}
 	slices.Sort(srv.schemas)
+	if r, ok, err := c.one(ctx, "SHOW STATUS LIKE 'Ssl_cipher'"); err == nil && ok {
+		srv.encrypted = r.col(1) != ""
+	}
 	// performance_schema is listed for every account on every MySQL and MariaDB, even when it is switched off.
 	srv.reduced = !slices.ContainsFunc(srv.schemas, func(s string) bool { return strings.EqualFold(s, "performance_schema") })
 	return srv, nil

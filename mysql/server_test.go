@@ -202,7 +202,7 @@ func digestQuery(cols []row, table string) (q string, generated bool) {
 func dumpTo(t testing.TB, s *Source) (*memStage, *run) {
 	t.Helper()
 	st := newMemStage()
-	r, err := s.dump(t.Context(), st, testLog(t))
+	r, err := s.dump(t.Context(), st, backup.Request{Log: testLog(t)})
 	require.NoError(t, err)
 	require.Equal(t, indexName, st.order[len(st.order)-1], "the index must come last")
 	require.NoError(t, verify(t.Context(), st))
@@ -210,7 +210,8 @@ func dumpTo(t testing.TB, s *Source) (*memStage, *run) {
 }
 
 func restoreFrom(ctx context.Context, t testing.TB, s *Source, m material, overwrite bool, sel ...backup.Selection) error {
-	return s.restore(ctx, backup.RestoreRequest{Target: backup.Target{Select: sel}, Overwrite: overwrite, Log: testLog(t)}, m)
+	_, err := s.restore(ctx, backup.RestoreRequest{Target: backup.Target{Select: sel}, Overwrite: overwrite, Log: testLog(t)}, m, nil)
+	return err
 }
 
 // userSchemas lists what a test made.

@@ -16,6 +16,7 @@ const undoTime = 15 * time.Second
 // it held is gone, and a silent second connection would not have it.
 type session struct {
 	conn *sql.Conn
+	wire *wire // nil when rows must come through the driver
 	src  *Source
 	id   int64
 	stop func() bool
@@ -42,11 +43,15 @@ func readSettings() []string {
 // open takes a connection and brings it into state. When ctx ends before close, the server is told to end the session, so that a lock it waits
 // for or holds goes at once and not when the server next looks at the socket.
 func (s *Source) open(ctx context.Context, settings []string) (*session, error) {
-	conn, err := s.db.Conn(ctx)
+	t := &tap{}
+	conn, err := s.db.Conn(context.WithValue(ctx, tapKey{}, t))
 	if err != nil {
 		return nil, s.fail(ctx, "connect to", "", err)
 	}
 	c := &session{conn: conn, src: s}
+	if t.conn != nil && s.plain {
+		c.wire = newWire(t.conn)
+	}
 	if err := conn.QueryRowContext(ctx, "SELECT CONNECTION_ID()").Scan(&c.id); err != nil {
 		c.close()
 		return nil, s.fail(ctx, "connect to", "", err)

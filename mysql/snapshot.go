@@ -21,6 +21,8 @@ type snapshot struct {
 	at       place
 	time     time.Time
 	replica  *ReplicaPosition
+	stream   string // the history that at is in; empty without a position
+	head     string // of the file that at is in
 	unlock   string // statement that releases the snapshot's lock; empty when none is held
 	instance bool   // LOCK INSTANCE FOR BACKUP is held
 	warnings []string
@@ -330,16 +332,34 @@ func (sn *snapshot) close(ctx context.Context) {
 
 func (sn *snapshot) checkpoint() Checkpoint {
 	cp := sn.srv.checkpoint(sn.at, sn.time, sn.lock)
-	cp.Source = sn.replica
+	cp.Source, cp.Head = sn.replica, sn.head
+	cp.Include, cp.Exclude = sn.src.opt.Include, sn.src.opt.Exclude
 	return cp
 }
 
 // item is the record of the run's only item.
 func (sn *snapshot) item() backup.Item {
-	cp := sn.checkpoint()
 	return backup.Item{
-		Name: ItemName, Kind: backup.Full, Stream: cp.stream(), End: sn.at.position(),
+		Name: ItemName, Kind: backup.Full, Stream: sn.stream, End: sn.at.position(),
 		Window: backup.Window{From: sn.time, To: sn.time},
+	}
+}
+
+// identify says to which history the position belongs: to that of the last backup if the log has gone on since, else to a new one, in which positions begin again.
+func (sn *snapshot) identify(ctx context.Context, r backup.Request) {
+	if sn.at.file == "" {
+		return
+	}
+	b, err := sn.src.compare(ctx, sn.coord, sn.srv, r.Anchors[ItemName], sn.at)
+	if err != nil {
+		sn.log.Info("whether the binary log continues that of the last backup cannot be told", "app", application, "instance", sn.src.instance, "error", err)
+	}
+	if sn.stream = sn.srv.checkpoint(sn.at, sn.time, sn.lock).identity() + ":" + string(r.ID); err == nil && b.same {
+		sn.stream = b.link.Stream
+	}
+	// Without the right to follow the log, the next run compares names, sizes and GTIDs only.
+	if sn.head, err = sn.src.head(ctx, sn.srv, sn.at.file); err != nil {
+		sn.log.Info("the head of the binary log cannot be read", "app", application, "instance", sn.src.instance, "error", err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 
 	driver "github.com/go-sql-driver/mysql"
 
@@ -21,6 +22,8 @@ const ItemName = "instance"
 type Source struct {
 	db       *sql.DB
 	instance string
+	cfg      *driver.Config // nil when made from a pool
+	plain    bool           // connections are neither encrypted nor compressed, so that rows can be read from the wire
 	opt      Options
 	filter   filter
 }
@@ -55,6 +58,10 @@ func FromConfig(cfg *driver.Config, o *Options) (*Source, error) {
 	cfg.DBName = ""
 	cfg.ParseTime, cfg.MultiStatements, cfg.Collation = false, false, ""
 	cfg.Logger = quiet{}
+	plain := cfg.TLS == nil && !strings.Contains(cfg.FormatDSN(), "compress=true")
+	if cfg.DialFunc != nil || cfg.Net == "tcp" || cfg.Net == "unix" { // others are dialled by what the program registered with the driver
+		cfg.DialFunc = tapped(cfg.DialFunc)
+	}
 	con, err := driver.NewConnector(cfg)
 	if err != nil {
 		return nil, &backup.Error{Op: "use the configuration", App: application, Err: err}
@@ -62,7 +69,11 @@ func FromConfig(cfg *driver.Config, o *Options) (*Source, error) {
 	db := sql.OpenDB(con)
 	// Nothing is worth keeping between runs, and an idle connection would look like something left behind.
 	db.SetMaxIdleConns(-1)
-	return FromDB(db, &opt)
+	s, err := FromDB(db, &opt)
+	if err == nil {
+		s.cfg, s.plain = cfg, plain
+	}
+	return s, err
 }
 
 // FromDB is New for a ready pool of the driver, opened without parseTime. Connections taken from it are closed after use, never put back,
@@ -91,7 +102,11 @@ func (s *Source) Close() error { return s.db.Close() }
 
 // Describe implements backup.Source.
 func (s *Source) Describe() backup.Description {
-	return backup.Description{Application: application, Instance: s.instance, Kinds: []backup.Kind{backup.Full}}
+	d := backup.Description{Application: application, Instance: s.instance, Kinds: []backup.Kind{backup.Full}}
+	if s.cfg != nil {
+		d.Kinds, d.PointInTime, d.Positions = append(d.Kinds, backup.Log), true, true
+	}
+	return d
 }
 
 // String names the server, without secrets.
@@ -114,4 +129,5 @@ var (
 	_ backup.Verifier  = (*Source)(nil)
 	_ backup.Checker   = (*Source)(nil)
 	_ backup.Estimator = (*Source)(nil)
+	_ backup.Locator   = (*Source)(nil)
 )

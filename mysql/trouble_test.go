@@ -65,7 +65,7 @@ func TestWritersDuringBackup(t *testing.T) {
 			}
 			s := newSource(t, srv, &Options{Lock: mode, ChunkSize: 32 << 10})
 			st := newMemStage()
-			r, err := s.dump(t.Context(), st, testLog(t))
+			r, err := s.dump(t.Context(), st, backup.Request{Log: testLog(t)})
 			cancel()
 			wg.Wait()
 			if errors.Is(err, errMoved) {
@@ -119,7 +119,7 @@ func TestCancelLeavesNothing(t *testing.T) {
 		if after == 0 {
 			time.AfterFunc(3*time.Millisecond, func() { cancel(errors.New("operator went home")) })
 		}
-		_, err := s.dump(ctx, st, testLog(t))
+		_, err := s.dump(ctx, st, backup.Request{Log: testLog(t)})
 		require.ErrorContains(t, err, "operator went home", "cancelled at write %d", after)
 		require.ErrorIs(t, verify(t.Context(), st), backup.ErrCorrupt, "a cut-short dump passes for whole")
 		wctx, stop := context.WithTimeout(t.Context(), 30*time.Second)
@@ -145,7 +145,7 @@ func TestCancelWhileWaitingForTheLock(t *testing.T) {
 	s := newSource(t, srv, &Options{Lock: LockTables, LockWait: time.Minute})
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
-	_, err = s.dump(ctx, newMemStage(), testLog(t))
+	_, err = s.dump(ctx, newMemStage(), backup.Request{Log: testLog(t)})
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	_, err = tx.Exec("UNLOCK TABLES")
 	require.NoError(t, err)
@@ -161,7 +161,7 @@ func TestCancelWhileWaitingForTheLock(t *testing.T) {
 	_, err = tx.Exec("LOCK TABLES big.my WRITE")
 	require.NoError(t, err)
 	s = newSource(t, srv, &Options{Lock: LockTables, LockWait: time.Second, LockAttempts: 2})
-	_, err = s.dump(t.Context(), newMemStage(), testLog(t))
+	_, err = s.dump(t.Context(), newMemStage(), backup.Request{Log: testLog(t)})
 	require.EqualValues(t, erLockWait, number(err), "%v", err)
 	require.Contains(t, backup.Hint(err), "PROCESSLIST")
 	require.NoError(t, tx.Rollback())
@@ -180,7 +180,7 @@ func TestServerDiesMidDump(t *testing.T) {
 		}
 		return nil
 	}
-	_, err := s.dump(t.Context(), st, testLog(t))
+	_, err := s.dump(t.Context(), st, backup.Request{Log: testLog(t)})
 	require.Error(t, err)
 	var e *backup.Error
 	require.ErrorAs(t, err, &e)
@@ -204,7 +204,7 @@ func TestStageFails(t *testing.T) {
 		}
 		return nil
 	}
-	_, err := s.dump(t.Context(), st, testLog(t))
+	_, err := s.dump(t.Context(), st, backup.Request{Log: testLog(t)})
 	require.ErrorIs(t, err, backup.ErrStageFull)
 	exec1(t, db, "ALTER TABLE big.t COMMENT='free'")
 }
@@ -290,7 +290,10 @@ func TestErrorsNameTheThing(t *testing.T) {
 		t.Cleanup(func() { s.Close() })
 		return s
 	}
-	dump := func(s *Source) error { _, err := s.dump(t.Context(), newMemStage(), testLog(t)); return err }
+	dump := func(s *Source) error {
+		_, err := s.dump(t.Context(), newMemStage(), backup.Request{Log: testLog(t)})
+		return err
+	}
 
 	err := dump(open(dsn("poor:wrong-pass"), nil))
 	var my *driver.MySQLError

@@ -16,7 +16,11 @@ import (
 // every definition is where the index says, and that every chunk has the rows, columns, escapes and last line it must have.
 func (s *Source) Verify(ctx context.Context, set *backup.RestoreSet) error {
 	for _, step := range set.Steps() {
-		if err := verify(ctx, stepMaterial{set, step}); err != nil {
+		check := verify
+		if step.Item.Kind == backup.Log {
+			check = func(ctx context.Context, m material) error { return verifyLog(ctx, m, step) }
+		}
+		if err := check(ctx, stepMaterial{set, step}); err != nil {
 			return &backup.Error{Op: "verify", App: application, Instance: s.instance, ID: step.ID, Err: err,
 				Advice: "do not rely on this backup; take a new one and verify an older one"}
 		}
