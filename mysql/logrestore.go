@@ -31,8 +31,8 @@ func pieces(step *backup.RestoreStep) ([]piece, error) {
 		}
 		from, err1 := strconv.ParseUint(e.Meta[metaFrom], 10, 64)
 		to, err2 := strconv.ParseUint(e.Meta[metaTo], 10, 64)
-		if err := errors.Join(err1, err2); err != nil || e.Meta[metaFile] == "" || to <= from {
-			return nil, fmt.Errorf("artifact %s does not say which part of which file it is (%v): %w", e.Name, err, backup.ErrCorrupt)
+		if err1 != nil || err2 != nil || e.Meta[metaFile] == "" || to <= from {
+			return nil, fmt.Errorf("artifact %s does not say which part of which file it is (%q, from %q to %q): %w", e.Name, e.Meta[metaFile], e.Meta[metaFrom], e.Meta[metaTo], backup.ErrCorrupt)
 		}
 		all = append(all, piece{entry: e, at: place{file: e.Meta[metaFile], pos: from}, to: to})
 	}

@@ -122,8 +122,9 @@ func (s *Source) copyLog(ctx context.Context, srv *server, st stage, from, end p
 	if end.file == from.file {
 		return head, nil
 	}
-	if head, err = s.head(ctx, srv, end.file); number(err) != 0 {
-		return "", nil //nolint:nilerr // without it the next run compares names, sizes and GTIDs
+	head, err = s.head(ctx, srv, end.file)
+	if number(err) != 0 {
+		return "", nil // without it the next run compares names, sizes and GTIDs
 	}
 	return head, err
 }

@@ -217,7 +217,7 @@ func packedNumber(p []byte) (n uint64, rest []byte, ok bool) {
 	if len(p) == 0 {
 		return 0, nil, false
 	}
-	width := 0
+	var width int
 	switch p[0] {
 	default:
 		return uint64(p[0]), p[1:], true

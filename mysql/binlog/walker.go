@@ -2,6 +2,7 @@ package binlog
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -66,7 +67,10 @@ func (w *Walker) Next() (Step, error) {
 	st := Step{Event: e}
 	if decodable(e.Type) {
 		if st.Decoded, err = w.s.decode(e.Raw); err != nil {
-			err.(*CorruptError).Offset = at
+			var damage *CorruptError
+			if errors.As(err, &damage) {
+				damage.Offset = at
+			}
 			w.s.err = err
 			return Step{}, err
 		}
