@@ -74,7 +74,8 @@ func (r *run) all(ctx context.Context) (out backup.Result, err error) {
 	if ctx.Err() != nil {
 		return out, context.Cause(ctx)
 	}
-	if err := r.s.Recover(ctx, r.req.Job, nil); err != nil { // the pipeline has asked for it; others may not
+	kept, err := r.s.endLeft(ctx, r.req.Job) // the pipeline has asked for it; others may not
+	if err != nil {
 		return out, err
 	}
 	r.began = r.s.opt.Now()
@@ -84,6 +85,9 @@ func (r *run) all(ctx context.Context) (out backup.Result, err error) {
 	}
 	r.warnings = slices.Clone(r.site.warnings)
 	r.warnings = append(r.warnings, r.s.reportRestores(ctx)...)
+	if kept != nil && !r.savesState() { // a full tells it when it fails to save another
+		r.warn("what an earlier run saved of the system state is still on the server, and is removed by a later run: %v", kept)
+	}
 	tasks := r.decide()
 	if err := r.possible(tasks); err != nil {
 		return out, err

@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -27,6 +28,11 @@ func (s *Source) Check(ctx context.Context, _ backup.StageDir) (out []backup.Fin
 	note("state directory can be written to: "+s.opt.StateDir, s.checkStateDir())
 	st, err := s.look(ctx)
 	if !note("the server tells what it has", err) {
+		if errors.Is(err, errors.ErrUnsupported) {
+			for _, n := range s.opt.Tools.missing() {
+				note(n.what, n.err())
+			}
+		}
 		return out
 	}
 	note(s.told(st), nil)

@@ -2,6 +2,7 @@ package exchange_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -24,6 +25,13 @@ type savingInto struct {
 func (s *savingInto) Save(ctx context.Context, dir string) ([]exchange.SavedFile, error) {
 	s.dir = dir
 	return s.SystemState.Save(ctx, dir)
+}
+
+// holding cannot remove what was saved.
+type holding struct{ exchange.SystemState }
+
+func (holding) Remove(context.Context, string) error {
+	return errors.New("the file is used by another process")
 }
 
 // withSystemState is a server of Exchange 2019 whose machine has wbadmin.
@@ -102,6 +110,14 @@ func TestStateThatADeadRunSavedIsRemoved(t *testing.T) {
 	_, err = tool.Save(t.Context(), tool.dir) // as the run does that then dies
 	require.NoError(t, err)
 	left, err := os.ReadDir(target)
+	require.NoError(t, err)
+	require.NotEmpty(t, left)
+
+	// As long as something holds the files they stay, which costs no backup of databases.
+	m, err := l.jobWith(holding{tool}).Backup(t.Context(), backup.Log)
+	require.NoError(t, err)
+	assert.Contains(t, strings.Join(m.Warnings, "\n"), "is still on the server")
+	left, err = os.ReadDir(target)
 	require.NoError(t, err)
 	require.NotEmpty(t, left)
 

@@ -104,6 +104,19 @@ func (l *loaded) RestoreReopen(ctx context.Context, server, annotation, logPath 
 // noTool stands where there is no tool, and says what is missing.
 type noTool struct{ what, need string }
 
+// missing are the tools that this machine does not have.
+func (t Tools) missing() (all []noTool) {
+	for _, tool := range []any{t.Streaming, t.Shadows, t.Management, t.SystemState, t.Engine} {
+		switch n := tool.(type) {
+		case noTool:
+			all = append(all, n)
+		case noShadows:
+			all = append(all, n.tool)
+		}
+	}
+	return all
+}
+
 func (n noTool) err() error {
 	return &backup.Error{Op: "use", App: application, Artifact: n.what, Advice: n.need, Err: errMissing}
 }
