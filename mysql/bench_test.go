@@ -7,30 +7,19 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
+	"sync/atomic"
 	"testing"
 
+	"github.com/klauspost/compress/zstd"
 	"github.com/stretchr/testify/require"
 
 	"github.com/quiesce-go/quiesce/backup"
 	"github.com/quiesce-go/quiesce/internal/dbserver"
 )
-
-// discard is a stage that keeps nothing.
-type discard struct{}
-
-type discardArtifact struct{ d *discard }
-
-func (d *discard) create(context.Context, backup.Artifact) (artifact, error) {
-	return discardArtifact{d}, nil
-}
-
-func (*discard) moved() {}
-
-func (a discardArtifact) Write(p []byte) (int, error) { return len(p), nil }
-func (discardArtifact) Annotate(string, string)       {}
-func (discardArtifact) Commit() error                 { return nil }
-func (discardArtifact) Close() error                  { return nil }
 
 // benchRows is how many rows of about 190 bytes the generated tables hold together; QUIESCE_BENCH_ROWS changes it.
 func benchRows() int {
@@ -59,35 +48,105 @@ func generate(b *testing.B, db *sql.DB, rows int) int64 {
 	return n
 }
 
-// BenchmarkDump reads a generated database, beside mariadb-dump or mysqldump where one is installed. MB/s are of InnoDB data.
+// files is a stage of plain files, so that what is measured ends where that of the peers does; compressed with zstd at a level unless that is 0.
+type files struct {
+	dir   string
+	level zstd.EncoderLevel
+	n     atomic.Int64
+}
+
+func (f *files) create(context.Context, backup.Artifact) (artifact, error) {
+	out, err := os.Create(filepath.Join(f.dir, strconv.FormatInt(f.n.Add(1), 10)))
+	if err != nil || f.level == 0 {
+		return &file{f: out, w: out}, err
+	}
+	z, err := zstd.NewWriter(out, zstd.WithEncoderLevel(f.level), zstd.WithEncoderConcurrency(1))
+	return &file{f: out, w: z}, err
+}
+
+func (*files) moved() {}
+
+type file struct {
+	f *os.File
+	w io.Writer
+}
+
+func (a *file) Write(p []byte) (int, error) { return a.w.Write(p) }
+func (*file) Annotate(string, string)       {}
+func (a *file) Commit() error {
+	if z, ok := a.w.(*zstd.Encoder); ok {
+		return z.Close()
+	}
+	return nil
+}
+func (a *file) Close() error { return a.f.Close() }
+
+// BenchmarkDump reads a generated database into files, over two connections, beside the programs that are installed. MB/s are of InnoDB data.
 func BenchmarkDump(b *testing.B) {
-	srv, db := startServer(b, &dbserver.Options{Binlog: true, LocalInfile: true, Args: []string{"--innodb_buffer_pool_size=1G"}})
+	srv, db := startServer(b, &dbserver.Options{Binlog: true, LocalInfile: true, Args: []string{"--innodb_buffer_pool_size=3G", "--innodb_flush_log_at_trx_commit=2"}})
 	size := generate(b, db, benchRows())
-	for _, conns := range []int{1, 2, 4} {
-		b.Run(fmt.Sprintf("connections=%d", conns), func(b *testing.B) {
-			s := newSource(b, srv, &Options{Connections: conns, ChunkSize: 16 << 20})
+	peers(b, size, "plain", []peer{
+		{"mariadb-dump", []string{"--no-defaults", "--user=root", "--socket=" + srv.Socket(), "--single-transaction", "--quick", "--databases", "sb", "--result-file=DIR/all.sql"}},
+		{"mydumper", []string{"--user=root", "--socket=" + srv.Socket(), "--database=sb", "--threads=2", "--rows=250000", "--outputdir=DIR"}},
+	})
+	for _, level := range []zstd.EncoderLevel{0, zstd.SpeedFastest, zstd.SpeedDefault} {
+		name := "plain/quiesce"
+		if level > 0 {
+			name = "zstd-" + level.String() + "/quiesce"
+		}
+		b.Run(name, func(b *testing.B) {
+			s := newSource(b, srv, &Options{Connections: 2})
 			b.SetBytes(size)
 			for b.Loop() {
-				_, err := s.dump(b.Context(), &discard{}, backup.Request{Log: testLog(b)})
+				_, err := s.dump(b.Context(), &files{dir: emptied(b), level: level}, backup.Request{Log: testLog(b)})
 				require.NoError(b, err)
 			}
 		})
 	}
-	for _, tool := range []string{"mariadb-dump", "mysqldump"} {
-		path, err := exec.LookPath(tool)
+	peers(b, size, "gzip", []peer{
+		{"mydumper", []string{"--user=root", "--socket=" + srv.Socket(), "--database=sb", "--threads=2", "--rows=250000", "--compress", "--outputdir=DIR"}},
+	})
+}
+
+// peer is a program that is measured beside us. DIR in an argument becomes an empty directory.
+type peer struct {
+	program string
+	args    []string
+}
+
+func peers(b *testing.B, size int64, kind string, all []peer) {
+	b.Helper()
+	for _, p := range all {
+		path, err := exec.LookPath(p.program)
 		if err != nil {
+			b.Logf("%s is not installed: nothing is measured beside it", p.program)
 			continue
 		}
-		b.Run(tool, func(b *testing.B) {
+		b.Run(kind+"/"+p.program, func(b *testing.B) {
 			b.SetBytes(size)
 			for b.Loop() {
-				cmd := exec.Command(path, "--no-defaults", "--user=root", "--socket="+srv.Socket(), "--single-transaction", "--quick", "--databases", "sb")
-				cmd.Stdout = io.Discard
-				require.NoError(b, cmd.Run())
+				dir := emptied(b)
+				args := slices.Clone(p.args)
+				for i, a := range args {
+					args[i] = strings.ReplaceAll(a, "DIR", dir)
+				}
+				out, err := exec.CommandContext(b.Context(), path, args...).CombinedOutput()
+				require.NoError(b, err, "%s", out)
 			}
 		})
-		break
 	}
+}
+
+// emptied is a directory that is empty again for each round.
+func emptied(b *testing.B) string {
+	b.Helper()
+	b.StopTimer()
+	defer b.StartTimer()
+	dir := filepath.Join(os.TempDir(), "quiesce-bench-"+strconv.Itoa(os.Getpid()))
+	require.NoError(b, os.RemoveAll(dir))
+	require.NoError(b, os.MkdirAll(dir, 0o700))
+	b.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
 }
 
 // BenchmarkLoad restores what BenchmarkDump reads.

@@ -177,7 +177,7 @@ func restoreSettings(charset string, noBinlog bool) []string {
 
 func (r *restoring) options() error {
 	bad := func(k, v, want string) error {
-		return fmt.Errorf("restore option %s=%q: want %s: %w", k, v, want, backup.ErrRefused)
+		return fmt.Errorf("restore option %s=%q: want %s: %w", k, v, want, backup.ErrOption)
 	}
 	r.accounts = !r.s.opt.NoAccounts
 	for k, v := range r.req.Options {
@@ -203,7 +203,7 @@ func (r *restoring) options() error {
 			}
 			r.stop.gtid, r.stop.before = v, k == "stop_before_gtid"
 		default:
-			return fmt.Errorf("unknown restore option %q: this agent knows accounts, binlog, definer, stop_at_gtid and stop_before_gtid: %w", k, errors.Join(backup.ErrOption, backup.ErrRefused))
+			return fmt.Errorf("unknown restore option %q: this agent knows accounts, binlog, definer, stop_at_gtid and stop_before_gtid: %w", k, backup.ErrOption)
 		}
 	}
 	return nil

@@ -64,10 +64,10 @@ func newLab(t *testing.T, change ...func([]esebcli2.Group)) *lab {
 	for _, c := range change {
 		c(groups)
 	}
-	l.sim, err = esebcli2.New(dir, "EXCH1", l.now, groups...)
+	l.sim, err = esebcli2.New(dir, machine(), l.now, groups...)
 	require.NoError(t, err)
 	t.Setenv("QSIM_EXCHANGE", l.sim.Description())
-	l.opt = exchange.Options{Server: "EXCH1", Way: exchange.WayESE, StateDir: filepath.Join(dir, "state"), SkipSystemState: true, Zone: time.UTC, Now: l.now, EndTimeout: time.Minute}
+	l.opt = exchange.Options{Server: machine(), Way: exchange.WayESE, StateDir: filepath.Join(dir, "state"), SkipSystemState: true, Zone: time.UTC, Now: l.now, EndTimeout: time.Minute}
 	l.opt.Tools.Management = administration{l.sim}
 	return l
 }
@@ -152,6 +152,15 @@ func (l *lab) compare(n int) {
 	}
 }
 
+// machine is the name of this one, which plays the server: files of another are reached by its shares.
+func machine() string {
+	name, err := os.Hostname()
+	if err != nil {
+		panic(err)
+	}
+	return name
+}
+
 // administration is what administers the server.
 type administration struct{ sim *esebcli2.Server }
 
@@ -159,7 +168,7 @@ func (a administration) Layout(context.Context) (exchange.Layout, error) {
 	if err := a.sim.Refresh(); err != nil {
 		return exchange.Layout{}, err
 	}
-	out := exchange.Layout{Server: "EXCH1", Major: 8, Version: "Version 8.1 (Build 30240.6)"}
+	out := exchange.Layout{Server: machine(), Major: 8, Version: "Version 8.1 (Build 30240.6)"}
 	for _, g := range a.sim.Groups {
 		group := exchange.Group{Name: g.Name, LogDir: g.LogDir, SystemDir: g.SystemDir, LogBase: "E00"}
 		for _, d := range g.Databases {

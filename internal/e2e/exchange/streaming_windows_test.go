@@ -83,7 +83,7 @@ func TestStreamingKilled(t *testing.T) {
 		l := newLab(t)
 		t.Setenv("QSIM_EXCHANGE", os.Getenv("E2E_EXCHANGE"))
 		l.opt.StateDir = dir
-		l.opt.Tools.Management = exchange.NewConfigured(exchange.Layout{Server: "EXCH1", Major: 8})
+		l.opt.Tools.Management = exchange.NewConfigured(exchange.Layout{Server: machine(), Major: 8})
 		_, err := l.job().Backup(t.Context(), backup.Full)
 		t.Fatal("the process lives: ", err)
 	}
