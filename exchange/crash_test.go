@@ -63,7 +63,11 @@ func TestDiesAtAnyCall(t *testing.T) {
 			calls, _ := dies(t, c.server, c.kind, c.streamed, -1)
 			assert.GreaterOrEqual(t, len(calls), 8, "%v", calls)
 			t.Logf("dies at %d of %d moments", len(struck(calls)), len(calls))
-			for _, n := range struck(calls) {
+			strike := struck(calls)
+			if testing.Short() {
+				strike = slices.DeleteFunc(strike, func(n int) bool { return n%5 != 0 })
+			}
+			for _, n := range strike {
 				_, died := dies(t, c.server, c.kind, c.streamed, n)
 				assert.True(t, died, "moment %d (%s)", n, calls[n])
 			}

@@ -16,7 +16,12 @@ import (
 )
 
 // moments is how many random times each ledger is restored to.
-const moments = 30
+func moments() int {
+	if testing.Short() {
+		return 5
+	}
+	return 30
+}
 
 // Full, logs, more logs, while users write. Then the latest state and 30 times, each in a folder: what comes back is what the ledger has at the end of the generation that the restore names, that generation was over at
 // the time asked for, and no later one was.
@@ -95,7 +100,7 @@ func ledger(t *testing.T, l *restoreLab, groups []exchangesim.Group, r *rand.Ran
 		require.Len(t, s, 1)
 		from, to = later(from, s[0].From), earlier(to, s[0].To)
 	}
-	for i := range moments {
+	for i := range moments() {
 		at := from.Add(time.Duration(r.Int64N(int64(to.Sub(from)))))
 		dir := filepath.Join(l.dir, fmt.Sprint(i))
 		told, err := l.restore(backup.Target{Time: at}, backup.RestoreOptions{Options: map[string]string{"to": dir}})

@@ -12,6 +12,9 @@ import (
 
 // TestUnderWine runs what is in the files for Windows against the stand-in for esebcli2.dll.
 func TestUnderWine(t *testing.T) {
+	if testing.Short() {
+		t.Skip("left out of a short run: it is a program of its own, without the race detector")
+	}
 	t.Parallel()
 	dll, err := esebcli2.Compile(t.Context(), t.TempDir())
 	if errors.Is(err, esebcli2.ErrNoCompiler) {
