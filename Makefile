@@ -58,7 +58,7 @@ test:
 # examples/customagent runs its conformance suite through a driver translated from C, which takes minutes under the detector; and so does the
 # compression of the simulated SQL Server, and so would the programs that stand for sqlplus and RMAN, a process for each call. -short leaves both out.
 race:
-	CGO_ENABLED=1 $(GO) test -race -short -timeout 20m ./...
+	CGO_ENABLED=1 $(GO) test -race -short -p 3 -timeout 20m ./...
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./examples/obm/... ./examples/customagent ./examples/customagent/keeper
 
 fuzz:
