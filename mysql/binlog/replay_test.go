@@ -101,8 +101,8 @@ func TestGenuineLogsOfMariaDB(t *testing.T) {
 			_, err := db.ExecContext(t.Context(), "DROP DATABASE IF EXISTS blsmall")
 			require.NoError(t, err)
 			require.NoError(t, replay(t, db, genuine(t, name), binlog.ReplayOptions{}, nil))
-			assert.EqualValues(t, 613528849, sum(t, db, "blsmall.t"))
-			assert.EqualValues(t, 4003597263, sum(t, db, "blsmall.audit"))
+			assert.Equal(t, int64(613528849), sum(t, db, "blsmall.t"))
+			assert.Equal(t, int64(4003597263), sum(t, db, "blsmall.audit"))
 		})
 	}
 }
