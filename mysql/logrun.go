@@ -26,7 +26,7 @@ const (
 // logArtifact is the name of a piece of binary log. The places sort.
 func logArtifact(p place) string { return fmt.Sprintf("binlog/%s.%020d", p.file, p.pos) }
 
-// errGap: the log cannot be continued; the reason is told, and a full is taken.
+// gapError is why the log cannot be continued, so that a full is taken.
 type gapError struct{ why string }
 
 func (e *gapError) Error() string { return e.why }
@@ -217,8 +217,7 @@ func (l *logCopy) discard() {
 // isLog reports whether an artifact is binary log.
 func isLog(name string) bool { return strings.HasPrefix(name, "binlog/") && path.Dir(name) == "binlog" }
 
-var _ error = (*gapError)(nil)
-
+// gapOf is the reason in a gapError.
 func gapOf(err error) (string, bool) {
 	var g *gapError
 	if errors.As(err, &g) {

@@ -17,8 +17,8 @@
 //
 // # What is guaranteed
 //
-// With checksums, which servers write by default, one changed bit anywhere is found. That an event is missing in the middle is found by the positions that events name. A file that ends in the middle of an event is damaged; one that ends between two transactions may be
-// whole or not: Summary.Closed tells if its last event says that the server ended it.
+// With checksums, which servers write by default, one changed bit anywhere is found. That an event is missing in the middle is found by the positions that events name. A file that ends in the middle of an event is damaged; one that ends between two events may be
+// whole or not: Walker.Inside tells if that was inside a transaction, and a last event of the type ROTATE or STOP that the server ended it.
 //
 // # Where the facts are from
 //

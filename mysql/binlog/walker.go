@@ -35,7 +35,7 @@ type Step struct {
 	First, Last bool
 }
 
-// Walker finds transactions in the events of a Scanner, and of those behind it: a transaction never continues in the next file.
+// Walker finds transactions in the events of a file or piece. A transaction never continues in the next file.
 type Walker struct {
 	s    *Scanner
 	txn  *Transaction
