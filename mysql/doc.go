@@ -44,6 +44,8 @@
 // counts as committed at the end of its second. Restore options stop at a GTID or before it, a place in a file (see Source.Locate) stops to the byte. Row, mixed and statement format are replayed; with the latter what depends on chance may come out
 // differently, as on a replica. What a filter of the backup left out is left out of the replay: rows by their table, statements by the schema they ran in. Rows of the server's own tables are never replayed, accounts by their statements only in a restore of everything.
 //
+// Log backups and replay were run against MariaDB 10.11. Of MySQL no server was at hand for them: genuine logs of 9.7 were read and checked, with tagged GTIDs and compressed transactions, and not replayed.
+//
 // # Kinds
 //
 // Full and log. A Source that was made from a pool of the driver takes fulls only, because following the log needs a login of its own.
